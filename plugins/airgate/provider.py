@@ -1,3 +1,63 @@
-"""stub"""
-def get_provider_info():
-    return {"package-name": "airgate", "name": "Airgate", "description": "x", "versions": ["0.1.0"]}
+"""What the installed package offers to Airflow: connection type, decorator, configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airgate import __version__
+from airgate.client.fields import FIELDS, Field
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's description, read by Airflow on every start."""
+    return {
+        "package-name": "airgate",
+        "name": "Airgate",
+        "description": "Orchestrate services behind an API gateway.",
+        "versions": [__version__],
+        "connection-types": [
+            {
+                "connection-type": "gateway",
+                "hook-class-name": "airgate.hooks.gateway.GatewayHook",
+                "hook-name": "Gateway",
+                "conn-fields": {name: _form_field(field) for name, field in FIELDS.items()},
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {
+                        "schema": "Scheme",
+                        "login": "User or JWT subject",
+                        "password": "Password, token or key",
+                    },
+                    "placeholders": {"host": "api.example.com", "schema": "https"},
+                },
+            }
+        ],
+        "task-decorators": [
+            {"name": "dataframe", "class-name": "airgate.decorators.dataframe.dataframe_task"},
+        ],
+        "config": {
+            "airgate": {
+                "description": "Airgate's settings.",
+                "options": {
+                    "data_root": {
+                        "description": "URI below which data sets are written, on any file system of Airflow's object "
+                        "storage. Every worker must reach it.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@bucket/airgate",
+                        "default": "",
+                    }
+                },
+            }
+        },
+    }
+
+
+def _form_field(field: Field) -> dict[str, Any]:
+    kind = "string" if field.kind == "object" else field.kind
+    schema: dict[str, Any] = {"type": [kind, "null"]}
+    if field.default is not None:
+        schema["default"] = field.default
+    if field.choices:
+        schema["enum"] = list(field.choices)
+    return {"label": field.label, "schema": schema, "description": field.description}

@@ -1,0 +1,131 @@
+"""From a connection's fields to a gateway's settings, every mistake named with its field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from airgate.client.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, JwtAuth, JwtClaims, NoAuth
+from airgate.client.fields import FIELDS
+from airgate.client.gateway import Gateway
+from airgate.policy.retry import RetrySettings
+
+
+def gateway_from_fields(
+    *,
+    host: str | None,
+    port: int | None = None,
+    scheme: str | None = None,
+    login: str | None = None,
+    password: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Gateway:
+    """A gateway's settings from the fields of a connection.
+
+    Args:
+        host: Host name, or a whole address with scheme and path prefix.
+        port: Left out for the scheme's own.
+        scheme: ``http`` or ``https``, the default.
+        login: User, or subject of a JWT.
+        password: Password, token, key or signing key, by ``extra.auth``.
+        extra: The fields of ``airgate.client.fields.FIELDS``.
+
+    Raises:
+        ValueError: Naming the field that is missing, unknown or wrong.
+    """
+    fields = _read(extra or {})
+    return Gateway(
+        base_url=_base_url(host, port, scheme),
+        auth=_auth(fields, login, password),
+        retry=RetrySettings(
+            **{name: fields[name] for name in ("attempts", "backoff", "backoff_cap", "deadline", "max_inline_wait")}
+        ),
+        connect_timeout=fields["connect_timeout"],
+        read_timeout=fields["read_timeout"],
+        headers={str(name): str(value) for name, value in fields["headers"].items()},
+        verify={"true": True, "false": False}.get(str(fields["verify"]).lower(), fields["verify"]),
+        health_path=fields["health_path"],
+    )
+
+
+def _base_url(host: str | None, port: int | None, scheme: str | None) -> str:
+    if not host:
+        raise ValueError("host is missing: it is the gateway's name or address")
+    address = host if "://" in host else f"{scheme or 'https'}://{host}"
+    if not port:
+        return address
+    start = address.index("://") + 3
+    netloc, slash, prefix = address[start:].partition("/")
+    return f"{address[:start]}{netloc}:{port}{slash}{prefix}"
+
+
+def _read(extra: Mapping[str, Any]) -> dict[str, Any]:
+    if unknown := sorted(set(extra) - set(FIELDS)):
+        raise ValueError(f"unknown in extra: {', '.join(unknown)}; known are {', '.join(FIELDS)}")
+    fields = {}
+    for name, field in FIELDS.items():
+        value = extra.get(name)
+        value = field.default if value is None or value == "" else _CONVERT[field.kind](name, value)
+        if field.choices and value not in field.choices:
+            raise ValueError(f"extra.{name} must be one of {', '.join(field.choices)}, not {value!r}")
+        fields[name] = {} if value is None and field.kind == "object" else value
+    return fields
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"extra.{name} must be a number, not {value!r}")
+
+
+def _integer(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if number != int(number):
+        raise ValueError(f"extra.{name} must be a whole number, not {value!r}")
+    return int(number)
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"extra.{name} must be a JSON object: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"extra.{name} must be a JSON object, not {type(value).__name__}")  # noqa: TRY004
+    return value
+
+
+_CONVERT: dict[str, Callable[[str, Any], Any]] = {
+    "string": lambda name, value: str(value).lower() if isinstance(value, bool) else str(value),
+    "number": _number,
+    "integer": _integer,
+    "object": _object,
+}
+
+
+def _auth(fields: Mapping[str, Any], login: str | None, password: str | None) -> Auth:
+    kind = fields["auth"]
+    if kind == "none":
+        return NoAuth()
+    if not password:
+        raise ValueError(f"password is missing: extra.auth={kind} takes its secret from there")
+    if kind == "basic":
+        return BasicAuth(login or "", password)
+    if kind == "bearer":
+        return BearerAuth(password)
+    if kind == "api_key":
+        return ApiKeyAuth(password, name=fields["api_key_name"], place=fields["api_key_in"])
+    claims = JwtClaims(
+        subject=login,
+        issuer=fields["jwt_issuer"],
+        audience=fields["jwt_audience"],
+        lifetime=fields["jwt_lifetime"],
+        extra=fields["jwt_claims"],
+    )
+    return JwtAuth(password, claims, algorithm=fields["jwt_algorithm"])

@@ -1,0 +1,190 @@
+"""How a collection is read page by page.
+
+A paginator is a small frozen object. It says where to start, which query parameters a position means, and which
+position follows a page. Positions are plain JSON objects, so that a read can be stored and taken up again anywhere:
+
+    class EvenPages:
+        def first(self):
+            return {"page": 0}
+
+        def params(self, position):
+            return {"page": position["page"]}
+
+        def after(self, position, page):
+            return {"page": position["page"] + 2} if page.records else None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from airgate.client.message import Response
+
+Position = dict[str, Any]
+"""Where a page stands in its collection; JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer, split into its records without decoding them."""
+
+    records: Sequence[msgspec.Raw]
+    """JSON text of each record."""
+    envelope: Mapping[str, msgspec.Raw]
+    """JSON text of what stands beside the records, by name; empty for a bare list."""
+    response: Response
+
+    def get(self, name: str) -> Any:
+        """The decoded value beside the records under that name; None when missing."""
+        raw = self.envelope.get(name)
+        return None if raw is None else msgspec.json.decode(raw)
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def split_page(response: Response, records: str) -> Page:
+    """Split an answer into records and envelope.
+
+    Args:
+        response: The answer; its body is JSON.
+        records: Dotted path to the list of records, such as ``data`` or ``result.items``; empty for a bare list.
+
+    Raises:
+        InvalidResponse: When the body is not JSON or has no list there.
+    """
+    raw: bytes | msgspec.Raw = response.bytes
+    envelope: dict[str, msgspec.Raw] = {}
+    try:
+        for name in filter(None, records.split(".")):
+            inner = _OBJECT.decode(raw)
+            if name not in inner:
+                raise response.invalid(f"the body has no {records!r}; it has {', '.join(sorted(inner)) or 'nothing'}")
+            raw = inner.pop(name)
+            envelope.update(inner)
+        return Page(_LIST.decode(raw), envelope, response)
+    except msgspec.DecodeError as error:
+        raise response.invalid(f"the body has no list of records at {records!r} ({error})") from None
+
+
+class Paginator(Protocol):
+    """Reads a collection in pages."""
+
+    def first(self) -> Position:
+        """Where the first page stands."""
+        ...
+
+    def params(self, position: Position) -> Mapping[str, Any]:
+        """The query parameters that ask for that page."""
+        ...
+
+    def after(self, position: Position, page: Page) -> Position | None:
+        """Where the page after ``page`` stands; None at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CursorPages:
+    """Each page names the next one with an opaque text.
+
+    Args:
+        cursor_field: Name in the body that holds the next cursor; missing, null or empty text ends the read.
+        cursor_param: Query parameter that carries it.
+        limit_param: Query parameter for the page size.
+        limit: Records a page.
+    """
+
+    cursor_field: str = "next_cursor"
+    cursor_param: str = "cursor"
+    limit_param: str = "limit"
+    limit: int = 100
+
+    def first(self) -> Position:
+        """No cursor yet."""
+        return {"cursor": None}
+
+    def params(self, position: Position) -> Mapping[str, Any]:
+        """Page size and cursor."""
+        return {self.limit_param: self.limit, self.cursor_param: position["cursor"]}
+
+    def after(self, position: Position, page: Page) -> Position | None:
+        """The cursor that the page names."""
+        cursor = page.get(self.cursor_field)
+        if cursor is None or cursor == "":
+            return None
+        if cursor == position["cursor"]:
+            raise page.response.invalid(
+                f"the page names its own cursor as {self.cursor_field!r}: reading would never end"
+            )
+        return {"cursor": cursor}
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetPages:
+    """Pages are counted in records: skip so many, give so many.
+
+    Args:
+        offset_param: Query parameter for the records to skip.
+        limit_param: Query parameter for the page size.
+        limit: Records a page.
+        total_field: Name in the body that holds the number of records; without it an empty or short page ends the read.
+    """
+
+    offset_param: str = "offset"
+    limit_param: str = "limit"
+    limit: int = 100
+    total_field: str | None = "total"
+
+    def first(self) -> Position:
+        """Nothing skipped."""
+        return {"offset": 0}
+
+    def params(self, position: Position) -> Mapping[str, Any]:
+        """Page size and offset."""
+        return {self.limit_param: self.limit, self.offset_param: position["offset"]}
+
+    def after(self, position: Position, page: Page) -> Position | None:
+        """The offset behind the records that came, which may be fewer than asked for."""
+        offset = position["offset"] + len(page.records)
+        total = page.get(self.total_field) if self.total_field else None
+        more = offset < total if isinstance(total, int) else len(page.records) >= self.limit
+        return {"offset": offset} if page.records and more else None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedPages:
+    """Pages have numbers.
+
+    Args:
+        page_param: Query parameter for the page's number.
+        size_param: Query parameter for the page size.
+        size: Records a page.
+        first_page: Number of the first page.
+        pages_field: Name in the body that holds the number of pages; without it an empty or short page ends the read.
+    """
+
+    page_param: str = "page"
+    size_param: str = "per_page"
+    size: int = 100
+    first_page: int = 1
+    pages_field: str | None = "pages"
+
+    def first(self) -> Position:
+        """The first page's number."""
+        return {"page": self.first_page}
+
+    def params(self, position: Position) -> Mapping[str, Any]:
+        """Page number and size."""
+        return {self.size_param: self.size, self.page_param: position["page"]}
+
+    def after(self, position: Position, page: Page) -> Position | None:
+        """The next number."""
+        pages = page.get(self.pages_field) if self.pages_field else None
+        read = position["page"] - self.first_page + 1
+        more = read < pages if isinstance(pages, int) else len(page.records) >= self.size
+        return {"page": position["page"] + 1} if page.records and more else None

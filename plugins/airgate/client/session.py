@@ -1,0 +1,149 @@
+"""The synchronous driver: carries a call out with a pooled requests session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from types import TracebackType
+
+import requests
+import requests.adapters
+import urllib3.exceptions
+
+from airgate.client.flow import Event, Flow, Send, Wait, call_flow
+from airgate.client.gateway import Gateway
+from airgate.client.message import Request, Response, headers_of
+from airgate.policy.outcome import NotSent, Unanswered
+
+_NEVER_LEFT = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.NameResolutionError,
+)
+_CHUNK = 1 << 16
+
+
+class GatewaySession:
+    """One gateway, one pool of connections.
+
+    A session may be shared by threads. Redirects are not followed and no credentials are taken from a ``.netrc`` file.
+    """
+
+    def __init__(self, gateway: Gateway, *, pool_size: int = 10) -> None:
+        self.gateway = gateway
+        self._http = requests.Session()
+        self._http.auth = _already_signed
+        self._http.verify = gateway.verify
+        self._http.headers["User-Agent"] = "airgate"
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=pool_size, max_retries=0)
+        self._http.mount("http://", adapter)
+        self._http.mount("https://", adapter)
+
+    def __enter__(self) -> GatewaySession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._http.close()
+
+    def call(
+        self, request: Request, *, expect: Collection[int] | None = None, deadline: float | None = None
+    ) -> Response:
+        """Send the request until its answer is final.
+
+        Args:
+            request: What to send, unsigned.
+            expect: Statuses that count as success; None means 200 to 299.
+            deadline: Unix time by which the call must be over; None takes the gateway's setting.
+
+        Raises:
+            GatewayError: The typed error of what came instead.
+        """
+        request = Request(
+            request.method,
+            request.url,
+            {**self.gateway.headers, **request.headers},
+            request.body,
+            request.keyed,
+        )
+        return self._drive(call_flow(request, self.gateway, expect=expect, deadline=deadline))
+
+    def _drive(self, flow: Flow) -> Response:
+        event: Event = None
+        try:
+            while True:
+                effect = flow.send(event)
+                if isinstance(effect, Wait):
+                    time.sleep(effect.seconds)
+                    event = None
+                else:
+                    event = self._send(effect)
+        except StopIteration as stop:
+            response: Response = stop.value
+            return response
+
+    def _send(self, effect: Send) -> Response | NotSent | Unanswered:
+        request, gateway = effect.request, self.gateway
+        ends = None if effect.timeout is None else time.monotonic() + effect.timeout
+        connect, read = gateway.connect_timeout, gateway.read_timeout
+        if effect.timeout is not None:
+            connect, read = min(connect, effect.timeout), min(read, effect.timeout)
+        try:
+            with self._http.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,
+                timeout=(connect, read),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                body = bytearray()
+                for chunk in answer.iter_content(_CHUNK):
+                    body += chunk
+                    if ends is not None and time.monotonic() > ends:
+                        return Unanswered("the deadline passed while the answer came in")
+                return Response(
+                    answer.status_code,
+                    headers_of(answer.raw.headers.items()),
+                    bytes(body),
+                    request.method,
+                    request.safe_url,
+                )
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, requests.exceptions.MissingSchema):
+            raise
+        except requests.exceptions.SSLError as error:
+            return NotSent(f"TLS failed: {_cause(error)}")
+        except requests.exceptions.RequestException as error:
+            return _failure(error, connect, read)
+        except urllib3.exceptions.HTTPError as error:
+            return Unanswered(f"the answer broke off ({type(error).__name__})")
+
+
+def _already_signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from signing by itself: it would put a .netrc password in place of our signature."""
+    return request
+
+
+def _failure(error: requests.exceptions.RequestException, connect: float, read: float) -> NotSent | Unanswered:
+    reason = _cause(error)
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return NotSent(f"no connection within {connect:g} s")
+    if isinstance(reason, _NEVER_LEFT) or isinstance(error, requests.exceptions.ProxyError):
+        return NotSent("connection refused or host not found")
+    if isinstance(error, requests.exceptions.ReadTimeout) or isinstance(reason, urllib3.exceptions.ReadTimeoutError):
+        return Unanswered(f"no answer within {read:g} s")
+    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
+        return Unanswered("the answer broke off")
+    return Unanswered("the connection was closed without an answer")
+
+
+def _cause(error: BaseException) -> object:
+    """The urllib3 error inside a requests error: that one says what really happened."""
+    inner = error.args[0] if error.args else None
+    return getattr(inner, "reason", None) or inner

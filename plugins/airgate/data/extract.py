@@ -1,0 +1,118 @@
+"""Reads a paged collection into Parquet parts, resuming at the last durable part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from airgate.client.message import Response
+from airgate.client.pages import Paginator, Position, split_page
+from airgate.data.checkpoint import Checkpoint
+from airgate.data.decode import RecordDecoder
+from airgate.data.manifest import Calls, Manifest
+from airgate.data.parts import PART_ROWS, PartWriter
+from airgate.data.storage import Folder
+from airgate.policy.idempotency import digest
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_VERSION = 1
+
+Fetch = Callable[[Mapping[str, Any]], Response]
+"""Asks for one page: query parameters in, answer out; raises a ``GatewayError`` when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What is read. Two equal collections can share a checkpoint."""
+
+    source: str
+    """Names the collection in messages."""
+    paginator: Paginator
+    schema: pa.Schema
+    records: str = "data"
+    """Dotted path of the list of records in an answer; empty for a bare list."""
+    part_rows: int = PART_ROWS
+    max_pages: int = 100_000
+    """A read that needs more pages than this fails: it would probably never end."""
+    salt: str = ""
+    """Whatever else tells this read from another: parameters, gateway, destination."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a stored checkpoint must not be used any more."""
+        return digest((self.source, self.salt, self.paginator, self.schema.to_string(), self.records))
+
+
+def extract(collection: Collection, fetch: Fetch, folder: Folder, checkpoint: Checkpoint) -> Manifest:
+    """Read the collection to its end.
+
+    After each durable part the checkpoint holds the position behind it. A read that dies goes on there; a read that
+    completes clears it.
+
+    Args:
+        collection: What to read.
+        fetch: Asks for one page.
+        folder: Where the parts go; ``dead-letters-*.jsonl`` beside them hold the records that do not fit the schema.
+        checkpoint: Keeps the position.
+
+    Raises:
+        GatewayError: When a page cannot be had; the checkpoint stays.
+        ValueError: When the balance of records does not hold.
+    """
+    paginator = collection.paginator
+    decoder = RecordDecoder(collection.schema)
+    manifest, position = _resume(collection, checkpoint)
+    writer = PartWriter(folder, collection.schema, manifest, part_rows=collection.part_rows)
+    calls = writer.manifest.calls
+    while position is not None:
+        if calls.pages >= collection.max_pages:
+            raise ValueError(
+                f"{collection.source} has more than {collection.max_pages} pages; raise max_pages if it must"
+            )
+        response = fetch(paginator.params(position))
+        page = split_page(response, collection.records)
+        _count(calls, response)
+        table, misfits = decoder.decode(page.records)
+        writer.add(table, misfits, page=calls.pages, position=position)
+        calls.pages += 1
+        position = paginator.after(position, page)
+        if writer.due and position is not None:
+            writer.flush()
+            checkpoint.save(
+                {
+                    "version": CHECKPOINT_VERSION,
+                    "fingerprint": collection.fingerprint,
+                    "position": position,
+                    "manifest": writer.manifest.to_json(),
+                }
+            )
+            log.info("%s: %d records durable after %d pages", collection.source, writer.manifest.received, calls.pages)
+    complete = writer.commit()
+    checkpoint.clear()
+    return complete
+
+
+def _resume(collection: Collection, checkpoint: Checkpoint) -> tuple[Manifest | None, Position | None]:
+    state = checkpoint.load()
+    first = collection.paginator.first()
+    if state is None:
+        return None, first
+    if state.get("version") != CHECKPOINT_VERSION or state.get("fingerprint") != collection.fingerprint:
+        log.warning("%s: the stored checkpoint belongs to another read; starting from the beginning", collection.source)
+        return None, first
+    manifest = Manifest.from_json(state["manifest"])
+    log.warning("%s: resuming behind %d records that an earlier try made durable", collection.source, manifest.received)
+    return manifest, state["position"]
+
+
+def _count(calls: Calls, response: Response) -> None:
+    calls.requests += response.attempts
+    calls.retries += response.attempts - 1
+    calls.waited = round(calls.waited + response.waited, 3)
+    for fault in response.faults:
+        calls.faults[fault] = calls.faults.get(fault, 0) + 1

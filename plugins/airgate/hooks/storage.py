@@ -1,0 +1,36 @@
+"""Where data sets live: Airflow's object storage, below one configured root."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from airflow.sdk import ObjectStoragePath, conf
+
+from airgate.data.storage import Folder
+
+
+def open_folder(uri: str) -> Folder:
+    """The folder behind a URI such as ``file:///data/x`` or ``s3://aws_default@bucket/x``."""
+    path = ObjectStoragePath(uri)
+    return Folder(path.fs, path.path, uri)
+
+
+def task_folder_uri(ti: Any) -> str:
+    """The folder of one task instance: ``{data_root}/{dag}/{run}/{task}[/{map index}]``, the same in every try.
+
+    Raises:
+        ValueError: When ``[airgate] data_root`` is not set.
+    """
+    root = conf.get("airgate", "data_root", fallback="").rstrip("/")
+    if not root:
+        raise ValueError(
+            "[airgate] data_root is not set: give it the URI under which data sets are kept, such as file:///data or "
+            "s3://aws_default@bucket/airgate (environment: AIRFLOW__AIRGATE__DATA_ROOT)"
+        )
+    if "://" not in root:
+        raise ValueError(f"[airgate] data_root must be a URI such as file:///data, not {root!r}")
+    names = [ti.dag_id, ti.run_id, ti.task_id]
+    if ti.map_index >= 0:
+        names.append(str(ti.map_index))
+    return "/".join([root, *(quote(name, safe="-_.") for name in names)])

@@ -1,0 +1,32 @@
+"""What can come of one attempt to send a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A whole answer came back."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Looked up case-insensitively by HTTP's rules; a plain dict must use lower-case names."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request provably never reached a server: name resolution, TCP connect or TLS handshake failed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """The request, or a part of it, was sent and no whole answer came back."""
+
+    reason: str
+
+
+Outcome = Answered | NotSent | Unanswered
