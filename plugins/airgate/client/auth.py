@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections.abc import Generator, Mapping
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 import jwt
 
@@ -81,7 +82,8 @@ class ApiKeyAuth:
     """A key in a header or a query parameter."""
 
     def __init__(self, key: str, *, name: str = "X-API-Key", place: Literal["header", "query"] = "header") -> None:
-        self.secrets = (key,)
+        # In a URL it stands escaped, and must be found there too.
+        self.secrets = (key, quote(key))
         self._name = name
         self._place = place
 

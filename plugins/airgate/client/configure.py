@@ -120,7 +120,7 @@ def _auth(fields: Mapping[str, Any], login: str | None, password: str | None) ->
     if kind == "bearer":
         return BearerAuth(password)
     if kind == "api_key":
-        return ApiKeyAuth(password, name=fields["api_key_name"], place=fields["api_key_in"])
+        return ApiKeyAuth(password, name=fields["key_name"], place=fields["key_in"])
     claims = JwtClaims(
         subject=login,
         issuer=fields["jwt_issuer"],

@@ -26,8 +26,8 @@ FIELDS: dict[str, Field] = {
         "How requests are signed. Login and password hold user and password (basic), the token (bearer, in password), "
         "the key (api_key, in password), or subject and signing key (jwt).",
     ),
-    "api_key_name": Field("API key name", "string", "X-API-Key", description="Header or query parameter of the key."),
-    "api_key_in": Field("API key place", "string", "header", ("header", "query")),
+    "key_name": Field("API key name", "string", "X-API-Key", description="Header or query parameter of the key."),
+    "key_in": Field("API key place", "string", "header", ("header", "query")),
     "jwt_algorithm": Field("JWT algorithm", "string", "HS256", description="HS256, RS256, ES256, EdDSA and the like."),
     "jwt_issuer": Field("JWT issuer", "string", description="The iss claim."),
     "jwt_audience": Field("JWT audience", "string", description="The aud claim."),

@@ -16,13 +16,14 @@ position follows a page. Positions are plain JSON objects, so that a read can be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
 from airgate.client.message import Response
+from airgate.client.salvage import split_list, split_object
 
 Position = dict[str, Any]
 """Where a page stands in its collection; JSON."""
@@ -58,18 +59,31 @@ def split_page(response: Response, records: str) -> Page:
     Raises:
         InvalidResponse: When the body is not JSON or has no list there.
     """
+    try:
+        return _split(response, records, _OBJECT.decode, _LIST.decode)
+    except (msgspec.DecodeError, RecursionError) as error:
+        refusal = error
+    try:
+        return _split(response, records, split_object, split_list)
+    except (ValueError, RecursionError):
+        raise response.invalid(f"the body has no list of records at {records!r} ({refusal})") from None
+
+
+def _split(
+    response: Response,
+    records: str,
+    members: Callable[[bytes | msgspec.Raw], dict[str, msgspec.Raw]],
+    items: Callable[[bytes | msgspec.Raw], list[msgspec.Raw]],
+) -> Page:
     raw: bytes | msgspec.Raw = response.bytes
     envelope: dict[str, msgspec.Raw] = {}
-    try:
-        for name in filter(None, records.split(".")):
-            inner = _OBJECT.decode(raw)
-            if name not in inner:
-                raise response.invalid(f"the body has no {records!r}; it has {', '.join(sorted(inner)) or 'nothing'}")
-            raw = inner.pop(name)
-            envelope.update(inner)
-        return Page(_LIST.decode(raw), envelope, response)
-    except msgspec.DecodeError as error:
-        raise response.invalid(f"the body has no list of records at {records!r} ({error})") from None
+    for name in filter(None, records.split(".")):
+        inner = members(raw)
+        if name not in inner:
+            raise response.invalid(f"the body has no {records!r}; it has {', '.join(sorted(inner)) or 'nothing'}")
+        raw = inner.pop(name)
+        envelope.update(inner)
+    return Page(items(raw), envelope, response)
 
 
 class Paginator(Protocol):

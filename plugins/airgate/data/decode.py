@@ -83,6 +83,8 @@ class RecordDecoder:
         if not all(text.lstrip().startswith(b"{") for text in texts):
             raise pa.ArrowInvalid("a record must be a JSON object")
         joined = b"\n".join(texts)
+        if b"NaN" in joined or b"Infinity" in joined:
+            _refuse_constants(texts)
         read = pj.ReadOptions(use_threads=False, block_size=len(joined) + 1)
         table = pj.read_json(io.BytesIO(joined), read_options=read, parse_options=self._options)
         if table.num_rows != len(texts):
@@ -91,7 +93,7 @@ class RecordDecoder:
 
     def _reason(self, text: bytes, error: pa.ArrowInvalid) -> str:
         """Name the field at fault: pyarrow names it only for some kinds of misfit."""
-        message = str(error).removeprefix("JSON parse error: ").strip()
+        message = str(error).removeprefix("JSON parse error: ").removesuffix(" in row 0").strip()
         if not text.lstrip().startswith(b"{"):
             return message
         try:
@@ -122,3 +124,12 @@ class RecordDecoder:
         if unknown:
             log.warning("left out, because the schema does not name them: %s", ", ".join(sorted(unknown)))
         self._checked_names = True
+
+
+def _refuse_constants(texts: Sequence[bytes]) -> None:
+    """Refuse NaN and Infinity, which pyarrow reads although they are not JSON and no service means them."""
+    for text in texts:
+        try:
+            msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise pa.ArrowInvalid(f"the record is not JSON: {error}") from None

@@ -34,7 +34,7 @@ def read_table(manifests: Sequence[Manifest], open_folder: OpenFolder) -> pa.Tab
         tables += [pq.read_table(io.BytesIO(folder.read(part.name))) for part in manifest.parts]
     try:
         return pa.concat_tables(tables, promote_options="default")
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         paths = ", ".join(manifest.path for manifest in manifests)
         raise ValueError(f"the data sets {paths} do not fit together: {error}") from None
 

@@ -34,6 +34,7 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
             python_callable=python_callable,
             op_args=op_args,
             op_kwargs=op_kwargs,
+            show_return_value_in_logs=False,
             **kwargs,
         )
         self.part_rows = part_rows
@@ -66,9 +67,9 @@ def _frame(value: Any) -> Any:
     from airgate.data.manifest import Manifest
     from airgate.hooks.storage import open_folder
 
-    # The results of mapped tasks come as a lazy sequence, not as a list.
+    # The results of mapped tasks come as a lazy sequence: a slice fetches them all at once, iteration one by one.
     several = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-    values = list(value) if several else [value]
+    values = list(value[:]) if several else [value]
     if not values or not all(map(Manifest.is_manifest, values)):
         return value
     return read_frame([Manifest.from_json(each) for each in values], open_folder)

@@ -54,7 +54,7 @@ class TableLoadOperator(BaseOperator):
         from airgate.hooks.storage import open_folder
         from airgate.policy.idempotency import digest
 
-        given = [self.data] if isinstance(self.data, Mapping) else list(self.data)
+        given = [self.data] if isinstance(self.data, Mapping) else list(self.data[:])
         manifests = [Manifest.from_json(value) for value in given]
         ti = context["ti"]
         content = [part.sha256 for manifest in manifests for part in manifest.parts]

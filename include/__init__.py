@@ -1,0 +1,1 @@
+"""What the example DAGs need beside the package: gateway configuration, SQL and the sample services."""

@@ -1,0 +1,39 @@
+"""Answers the gateway gives itself, without asking an upstream."""
+
+from dataclasses import dataclass
+
+from airgate.spec.javascript import stringify
+
+JSON_TYPE = (b"content-type", b"application/json")
+_PROBLEM_TYPE = (b"content-type", b"application/problem+json")
+_TITLES = {400: "Bad Request", 502: "Bad Gateway", 504: "Gateway Timeout"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete response: status, headers (lower-case names), body. `with_cors` is off where none are added."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+    with_cors: bool = True
+
+
+def json_answer(status: int, value: object) -> Answer:
+    """An answer whose body is a JSON value, written compactly."""
+    return Answer(status, (JSON_TYPE,), stringify(value).encode("utf-8", "replace"))
+
+
+def problem(status: int, detail: str, *, with_cors: bool) -> Answer:
+    """Problem details (RFC 9457) for a failure between the edge and an upstream."""
+    body = stringify({"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail})
+    return Answer(status, (_PROBLEM_TYPE,), body.encode("utf-8", "replace"), with_cors)
+
+
+NO_MATCH = json_answer(404, {"message": "No match found."})
+INTERNAL_ERROR = json_answer(500, {"message": "Internal server error"})
+UNCAUGHT = Answer(500, (), b"", with_cors=False)
+"""The gateway's code failed outside its own error handling: no JSON, no CORS headers."""
+
+PREFLIGHT = Answer(204)
+EMPTY_STATIC = Answer(200, (JSON_TYPE,))

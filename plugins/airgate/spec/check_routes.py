@@ -1,0 +1,110 @@
+"""Strict mode's look at the routes of a file."""
+
+from collections.abc import Iterator
+
+from airgate.spec.authorizer import KNOWN_TYPES
+from airgate.spec.config import LATER_TYPES, PROXY_TYPES
+from airgate.spec.mapping import is_header_name
+from airgate.spec.problem import Path, Problem, at, not_an_object, unknown_keys
+from airgate.spec.routing import WILDCARD, is_parameter
+from airgate.spec.url import normalise_path
+
+_ROUTE_KEYS = ("method", "path", "integration", "auth", "mapping", "variables", "response", "pre_process")
+_INTEGRATION_KEYS = ("type", "server", "binding", "function", "post_process")
+_METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "ANY")
+_LATER = (*LATER_TYPES, "service", "service_binding")
+
+
+def route_problems(file: dict[str, object]) -> Iterator[Problem]:
+    """The problems of all routes of a file, whose variables are already put in."""
+    routes = file.get("paths")
+    if not isinstance(routes, list):
+        yield at(("paths",), "the file has no list of routes", "Write a list of objects with method and path")
+        return
+    authorizer = file.get("authorizer")
+    guard = isinstance(authorizer, dict) and authorizer.get("type") in KNOWN_TYPES
+    servers = file.get("servers")
+    aliases = [item.get("alias") for item in servers if isinstance(item, dict)] if isinstance(servers, list) else []
+    seen: dict[tuple[object, ...], int] = {}
+    for position, route in enumerate(routes):
+        here = ("paths", position)
+        if not isinstance(route, dict):
+            yield from not_an_object(here, route)
+            continue
+        yield from unknown_keys(here, route, _ROUTE_KEYS)
+        yield from _match_problems(here, route)
+        earlier = seen.setdefault(_shape(route), position)
+        if earlier != position:
+            yield at(here, f"it is a duplicate of /paths/{earlier}, which alone would be served", "Remove one of them")
+        yield from _auth_problems((*here, "auth"), route.get("auth", False), guard=guard)
+        yield from _integration_problems(here, route, aliases)
+        yield from _mapping_problems((*here, "mapping"), route.get("mapping", {}))
+        yield from not_an_object((*here, "variables"), route.get("variables", {}))
+
+
+def _match_problems(here: Path, route: dict[str, object]) -> Iterator[Problem]:
+    if route.get("method") not in _METHODS:
+        yield at((*here, "method"), "the method is missing or unknown", f"Use one of {', '.join(_METHODS)}")
+    path = route.get("path")
+    if not isinstance(path, str) or not path.startswith("/"):
+        yield at((*here, "path"), "the path does not begin with a slash", "Write a path such as /flights or /a/{.+}")
+        return
+    for segment in path.split("/"):
+        if segment == WILDCARD or is_parameter(segment):
+            continue
+        sent = normalise_path(f"/{segment}".encode())[1:]
+        if sent != segment:
+            cure = "A parameter or wildcard fills a whole segment" if "{" in segment else "Write it percent-escaped"
+            yield at((*here, "path"), f"no request can match the segment {segment!r}", cure)
+            return
+
+
+def _shape(route: dict[str, object]) -> tuple[object, ...]:
+    """Two routes of the same shape match the same requests: names of parameters do not count."""
+    segments = str(route.get("path")).split("/")
+    return (str(route.get("method")), *("{}" if is_parameter(segment) else segment for segment in segments))
+
+
+def _auth_problems(path: Path, auth: object, *, guard: bool) -> Iterator[Problem]:
+    if not isinstance(auth, bool):
+        yield at(path, "it is neither true nor false", "Write true or false")
+    elif auth and not guard:
+        yield at(path, "the route asks for auth, but the file has no authorizer to check it", "Add an authorizer")
+
+
+def _integration_problems(here: Path, route: dict[str, object], aliases: list[object]) -> Iterator[Problem]:
+    if "pre_process" in route:
+        yield at((*here, "pre_process"), "hooks are not supported yet", "Remove it for the edge")
+    if "integration" not in route:
+        return
+    integration, here = route["integration"], (*here, "integration")
+    if not isinstance(integration, dict):
+        yield from not_an_object(here, integration)
+        return
+    yield from unknown_keys(here, integration, _INTEGRATION_KEYS)
+    kind = integration.get("type")
+    if kind in _LATER:
+        yield at((*here, "type"), f"the integration type {kind!r} is not supported yet", "Use the type 'http_proxy'")
+    elif kind not in PROXY_TYPES:
+        yield at((*here, "type"), "the integration type is missing or unknown", "Use the type 'http_proxy'")
+    elif integration.get("server") not in aliases:
+        known = ", ".join(repr(alias) for alias in aliases) or "none yet"
+        what = f"no server has the alias {integration.get('server')!r}"
+        yield at((*here, "server"), what, f"Add it to servers; there are: {known}")
+
+
+def _mapping_problems(here: Path, mapping: object) -> Iterator[Problem]:
+    if not isinstance(mapping, dict):
+        yield from not_an_object(here, mapping)
+        return
+    yield from unknown_keys(here, mapping, ("headers", "query"))
+    for place in ("headers", "query"):
+        templates = mapping.get(place, {})
+        if not isinstance(templates, dict):
+            yield from not_an_object((*here, place), templates)
+            continue
+        for name, template in templates.items():
+            if not isinstance(template, str):
+                yield at((*here, place, name), "the template is not a text", "Write a text such as $request.jwt.sub")
+            elif place == "headers" and not is_header_name(name):
+                yield at((*here, place, name), "it is no header name", "Use letters, digits and hyphens")

@@ -1,0 +1,189 @@
+"""The gateway's file, read as leniently as the gateway does and compiled into what serves a request."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from airgate.spec import authorizer, cors, mapping
+from airgate.spec.answer import EMPTY_STATIC, INTERNAL_ERROR, NO_MATCH, UNCAUGHT, Answer, json_answer, problem
+from airgate.spec.environment import substitute
+from airgate.spec.javascript import MISSING, equal, parse, truthy
+from airgate.spec.routing import RouteTable
+from airgate.spec.target import stripped_prefix
+from airgate.spec.url import HTTP_SCHEMES, Origin, parse_origin
+
+Mode = Literal["strict", "compatible"]
+
+PROXY_TYPES = ("http_proxy", "http")
+LATER_TYPES = (
+    "auth0_callback",
+    "auth0_userinfo",
+    "auth0_callback_redirect",
+    "auth0_refresh",
+    "supabase_passwordless_auth",
+    "supabase_passwordless_verify",
+    "supabase_passwordless_auth_alt",
+)
+"""Integration types of the format that the edge does not carry out yet."""
+
+_NOT_YET = "This integration is not supported yet by the edge."
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Pass the request on: to which server (alias and origin), which prefix goes, what is mapped."""
+
+    server: str
+    origin: Origin
+    prefix: str | None
+    headers: mapping.Rules
+    query: mapping.Rules | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One compiled route: when it matches, whether it is guarded, and what it does (an answer or a call)."""
+
+    method: object
+    path: str
+    guarded: bool
+    action: Answer | Proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A compiled file.
+
+    `failure`, if set, is the answer to every request: the file as a whole cannot be served.
+    """
+
+    routes: RouteTable[Route]
+    authorizer: authorizer.Authorizer | None
+    cors: cors.Cors | None
+    mode: Mode
+    calls_upstreams: bool = False
+    failure: Answer | None = None
+
+
+class BrokenFile(ValueError):
+    """The file has no usable list of routes."""
+
+
+def load(text: str, environment: Mapping[str, str], mode: Mode) -> Gateway:
+    """Compile a gateway's file; `environment` holds the variables that `$env.` and `$secret.` read.
+
+    Nothing is raised for a bad file: like the gateway, what comes back then answers 500, to everything or on the
+    routes that are touched. Strict mode must therefore ask `airgate.spec.check.problems` before it serves a file.
+    """
+    try:
+        file = substitute(parse(text), environment)
+    except ValueError:
+        return _failing(None, mode, INTERNAL_ERROR)
+    if not isinstance(file, dict):
+        return _failing(None, mode, INTERNAL_ERROR)
+    try:
+        cross_origin = cors.build(file.get("cors"))
+    except cors.BadList:
+        return _failing(None, mode, UNCAUGHT)
+    judge = authorizer.build(file.get("authorizer"), strict=mode == "strict")
+    try:
+        routes = [_route(entry, file, judge, mode) for entry in _entries(file.get("paths"))]
+    except BrokenFile:
+        return _failing(cross_origin, mode, INTERNAL_ERROR)
+    calls = any(isinstance(route.action, Proxy) for route in routes)
+    return Gateway(RouteTable(routes), judge, cross_origin, mode, calls_upstreams=calls)
+
+
+def _failing(cross_origin: cors.Cors | None, mode: Mode, answer: Answer) -> Gateway:
+    return Gateway(RouteTable(()), None, cross_origin, mode, failure=answer)
+
+
+def _entries(paths: object) -> Iterable[dict[str, object]]:
+    if not isinstance(paths, list):
+        raise BrokenFile("paths is not a list")
+    for entry in paths:
+        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+            raise BrokenFile("a route has no path")
+        yield entry
+
+
+def _route(entry: dict[str, object], file: dict[str, object], judge: authorizer.Authorizer | None, mode: Mode) -> Route:
+    return Route(
+        method=entry.get("method"),
+        path=str(entry["path"]),
+        guarded=judge is not None and truthy(entry.get("auth")),
+        action=_action(entry, file, mode),
+    )
+
+
+def _action(entry: dict[str, object], file: dict[str, object], mode: Mode) -> Answer | Proxy:
+    integration = entry.get("integration")
+    if not truthy(integration):
+        return _static(entry)
+    options = integration if isinstance(integration, dict) else {}
+    hook = entry.get("pre_process")
+    if isinstance(hook, dict) and _known(bindings(file), hook.get("binding", MISSING)):
+        return INTERNAL_ERROR  # the edge binds no other Workers, so a hook that exists cannot be called
+    kind = options.get("type")
+    if kind in PROXY_TYPES:
+        return _proxy(entry, options.get("server", MISSING), file, mode)
+    if kind in ("service", "service_binding"):
+        known = file.get("services") if kind == "service" else bindings(file)
+        return INTERNAL_ERROR if _known(known, options.get("binding", MISSING)) else NO_MATCH
+    if kind in LATER_TYPES:
+        return json_answer(501, {"message": _NOT_YET})
+    return _static(entry)
+
+
+def bindings(file: dict[str, object]) -> list[object]:
+    """All service bindings; `servicesBindings` is the old spelling, whose new aliases are appended."""
+    found: list[object] = []
+    for key in ("serviceBindings", "servicesBindings"):
+        entries = file.get(key)
+        for entry in entries if isinstance(entries, list) else ():
+            alias = entry.get("alias") if isinstance(entry, dict) else None
+            if key == "serviceBindings" or (truthy(alias) and not _known(found, alias)):
+                found.append(entry)
+    return found
+
+
+def _known(entries: object, alias: object) -> bool:
+    listed = entries if isinstance(entries, list) else []
+    return any(isinstance(entry, dict) and equal(entry.get("alias", MISSING), alias) for entry in listed)
+
+
+def _static(entry: dict[str, object]) -> Answer:
+    return json_answer(200, entry["response"]) if "response" in entry else EMPTY_STATIC
+
+
+def _proxy(entry: dict[str, object], alias: object, file: dict[str, object], mode: Mode) -> Answer | Proxy:
+    servers = file.get("servers")
+    if servers is not None and not isinstance(servers, list):
+        return INTERNAL_ERROR
+    matching = (item for item in servers or () if isinstance(item, dict) and equal(item.get("alias", MISSING), alias))
+    server = next(matching, None)
+    if server is None:
+        return NO_MATCH
+    url = server.get("url")
+    try:
+        origin = parse_origin(url if isinstance(url, str) else "")
+    except ValueError:
+        return INTERNAL_ERROR
+    if origin.scheme not in HTTP_SCHEMES:
+        return problem(502, f"The server {alias!r} has no http or https URL.", with_cors=mode == "strict")
+    rules = entry.get("mapping")
+    templates = rules if isinstance(rules, dict) else {}
+    variables = {**_object(file.get("variables")), **_object(entry.get("variables"))}
+    query = templates.get("query")
+    strict = mode == "strict"
+    return Proxy(
+        server=str(alias),
+        origin=origin,
+        prefix=stripped_prefix(str(entry["path"])),
+        headers=mapping.compile_rules(templates.get("headers"), variables, headers=True, strict=strict),
+        query=mapping.compile_rules(query, variables, headers=False, strict=strict) if truthy(query) else None,
+    )
+
+
+def _object(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,167 @@
+"""The course of a call, driven without sockets and without waiting."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import pytest
+
+from airgate.client.auth import BearerAuth
+from airgate.client.flow import Event, Send, Wait, call_flow
+from airgate.client.gateway import Gateway
+from airgate.client.message import Request, Response, headers_of
+from airgate.policy.errors import (
+    Conflict,
+    DeadlineExceeded,
+    GatewayError,
+    InvalidResponse,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Unavailable,
+)
+from airgate.policy.outcome import NotSent, Unanswered
+from airgate.policy.retry import RetrySettings
+
+GATEWAY = Gateway(
+    "http://gw.test",
+    auth=BearerAuth("s3cr3t-token"),
+    retry=RetrySettings(attempts=3, backoff=1, deadline=20, max_inline_wait=10),
+)
+GET = Request("GET", "http://gw.test/x?token=abc")
+POST = Request("POST", "http://gw.test/x", body=b"{}")
+KEYED = Request("POST", "http://gw.test/x", body=b"{}", keyed=True)
+
+
+def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> Response:
+    pairs = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    return Response(status, headers_of(pairs), body, "GET", "http://gw.test/x")
+
+
+class Course:
+    """Plays the events in turn, on a clock that moves only when the flow waits or an attempt takes time."""
+
+    def __init__(self, request: Request, events: Iterable[Event], *, takes: float = 0.0, **kwargs) -> None:
+        self.now = 1_000_000.0
+        self.sent: list[Send] = []
+        self.waits: list[float] = []
+        self.response: Response | None = None
+        self.error: GatewayError | None = None
+        flow = call_flow(request, GATEWAY, clock=lambda: self.now, jitter=lambda: 1.0, **kwargs)
+        remaining = iter(events)
+        event: Event = None
+        try:
+            while True:
+                effect = flow.send(event)
+                if isinstance(effect, Wait):
+                    self.waits.append(effect.seconds)
+                    self.now += effect.seconds
+                    event = None
+                else:
+                    self.sent.append(effect)
+                    self.now += takes
+                    event = next(remaining)
+        except StopIteration as stop:
+            self.response = stop.value
+        except GatewayError as error:
+            self.error = error
+
+
+def test_a_success_comes_back_signed_and_counted() -> None:
+    """One request with the gateway's signature, one answer."""
+    course = Course(GET, [answer(body=b"[1]")])
+    assert course.response is not None
+    assert (course.response.json(), course.response.attempts, course.response.faults) == ([1], 1, ())
+    assert course.sent[0].request.headers["Authorization"] == "Bearer s3cr3t-token"
+
+
+def test_faults_on_the_way_are_survived_and_told() -> None:
+    """The response knows how many requests it took, how long was waited and why."""
+    course = Course(GET, [answer(503), Unanswered("the answer broke off"), answer()])
+    assert course.response is not None
+    assert course.waits == [1.0, 2.0]
+    assert (course.response.attempts, course.response.waited) == (3, 3.0)
+    assert course.response.faults == ("503 Service Unavailable", "the answer broke off")
+
+
+@pytest.mark.parametrize(
+    ("request_", "events", "kind", "retryable"),
+    [
+        (GET, [answer(404)], NotFound, False),
+        (GET, [answer(409)], Conflict, False),
+        (GET, [answer(302, location="http://elsewhere.test/")], InvalidResponse, False),
+        (GET, [answer(503)] * 3, Unavailable, True),
+        (GET, [answer(429, retry_after="0")] * 3, RateLimited, True),
+        (GET, [NotSent("connection refused")] * 3, Unavailable, True),
+        (GET, [Unanswered("cut")] * 3, OutcomeUnknown, True),
+        (POST, [Unanswered("cut")], OutcomeUnknown, False),
+        (POST, [answer(500)], Unavailable, False),
+        (POST, [NotSent("refused")] * 3, Unavailable, True),
+        (KEYED, [Unanswered("cut")] * 3, OutcomeUnknown, True),
+        (KEYED, [answer(500)] * 3, Unavailable, True),
+    ],
+)
+def test_what_cannot_be_had_is_a_typed_error(
+    request_: Request, events: list[Event], kind: type[GatewayError], retryable: bool
+) -> None:
+    """Each end of a call has its class, and says whether an Airflow retry may repeat it."""
+    course = Course(request_, events)
+    assert type(course.error) is kind
+    assert course.error.retryable is retryable
+    assert course.error.attempts == len(events) == len(course.sent)
+
+
+def test_an_unkeyed_write_is_sent_once() -> None:
+    """A POST that may have arrived is not repeated, although attempts are left."""
+    assert len(Course(POST, [Unanswered("cut"), answer()]).sent) == 1
+
+
+def test_a_long_wait_leaves_with_its_length() -> None:
+    """A Retry-After above max_inline_wait is not slept off: the error carries it to Airflow."""
+    course = Course(GET, [answer(503, retry_after="60")])
+    assert isinstance(course.error, Unavailable)
+    assert course.waits == []
+    assert course.error.retry_after == 61.0
+    assert course.error.retryable
+
+
+def test_the_deadline_spans_all_attempts() -> None:
+    """Each attempt gets what is left of the total, and nothing starts when nothing is left."""
+    course = Course(GET, [Unanswered("slow")] * 3, takes=9.0)
+    assert [round(send.timeout or 0) for send in course.sent] == [20, 10]
+    assert isinstance(course.error, DeadlineExceeded)
+    assert not course.error.retryable
+
+
+def test_a_given_deadline_takes_the_place_of_the_setting() -> None:
+    """A deadline in the past sends nothing."""
+    course = Course(GET, [], deadline=999_999.0)
+    assert isinstance(course.error, DeadlineExceeded)
+    assert course.sent == []
+
+
+def test_expected_statuses_replace_the_usual_ones() -> None:
+    """A 404 can be an answer, and a 200 can be wrong."""
+    assert Course(GET, [answer(404)], expect={200, 404}).response is not None
+    error = Course(GET, [answer(200)], expect={202}).error
+    assert isinstance(error, InvalidResponse)
+    assert "expected 202" in str(error)
+
+
+def test_no_secret_reaches_an_error_or_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The URL's token, the bearer token and an echo of it in the answer are masked in every message."""
+    with caplog.at_level(logging.DEBUG):
+        course = Course(GET, [answer(503), answer(400, body=b'{"you sent": "s3cr3t-token"}')])
+    shown = f"{course.error} {caplog.text}"
+    assert "token=***" in shown
+    assert "you sent" in shown
+    assert "s3cr3t-token" not in shown
+    assert "abc" not in shown
+
+
+def test_a_request_id_is_found_whoever_gave_it() -> None:
+    """The person on call can look the request up in the gateway's log."""
+    error = Course(GET, [answer(400, x_request_id="r-7")]).error
+    assert error is not None
+    assert "request id r-7" in str(error)

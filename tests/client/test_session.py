@@ -1,0 +1,122 @@
+"""The requests driver against a real server that misbehaves."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from airgate.client.auth import JwtAuth, JwtClaims
+from airgate.client.gateway import Gateway
+from airgate.client.message import Request
+from airgate.client.session import GatewaySession
+from airgate.policy.errors import DeadlineExceeded, GatewayError, InvalidResponse, OutcomeUnknown, Unavailable
+from airgate.policy.retry import RetrySettings
+from tests.conftest import Answer, ScriptedServer
+
+FAST = RetrySettings(attempts=4, backoff=0.01, deadline=5)
+
+
+def session(url: str, **kwargs) -> GatewaySession:
+    return GatewaySession(Gateway(url, **{"retry": FAST, **kwargs}))
+
+
+def get(http: GatewaySession, path: str = "/x", method: str = "GET", **kwargs):
+    return http.call(Request(method, http.gateway.base_url + path, **kwargs))
+
+
+def test_every_fault_of_the_wire_is_survived(server: ScriptedServer) -> None:
+    """A hang-up, half an answer and a 503 in a row end in the right answer."""
+    server.answers = [Answer(hang_up=True), Answer(body=b"x" * 100, cut=True), Answer(503), Answer(body=b'{"a":1}')]
+    with session(server.url) as http:
+        response = get(http)
+    assert response.json() == {"a": 1}
+    assert response.attempts == len(server.seen) == 4
+    assert response.faults == (
+        "the connection was closed without an answer",
+        "the answer broke off",
+        "503 Service Unavailable",
+    )
+
+
+@pytest.mark.parametrize("fault", [Answer(hang_up=True), Answer(body=b"x" * 100, cut=True)])
+def test_a_post_that_may_have_arrived_is_sent_once(server: ScriptedServer, fault: Answer) -> None:
+    """Without a key the call fails with OutcomeUnknown; with one it goes again."""
+    server.answers = [fault, Answer()]
+    with session(server.url) as http:
+        with pytest.raises(OutcomeUnknown):
+            get(http, method="POST", body=b"{}")
+        assert len(server.seen) == 1
+        server.answers = [fault, Answer()]
+        assert get(http, method="POST", body=b"{}", keyed=True).attempts == 2
+
+
+def test_a_refused_connection_provably_never_left(closed_port: int) -> None:
+    """Even an unkeyed write tries again, and the error says what was wrong."""
+    with session(f"http://127.0.0.1:{closed_port}") as http, pytest.raises(Unavailable) as caught:
+        get(http, method="POST", body=b"{}")
+    assert caught.value.attempts == 4
+    assert "connection refused" in str(caught.value)
+
+
+def test_a_silent_server_is_left_after_the_read_timeout(server: ScriptedServer) -> None:
+    """The wait for an answer is bounded per attempt."""
+    server.answers = [Answer(delay=5), Answer()]
+    started = time.monotonic()
+    with session(server.url, read_timeout=0.2) as http:
+        response = get(http)
+    assert response.faults == ("no answer within 0.2 s",)
+    assert time.monotonic() - started < 3
+
+
+def test_the_deadline_cuts_a_silent_attempt_short(server: ScriptedServer) -> None:
+    """The total deadline bounds an attempt whose own timeout is longer."""
+    server.answers = [Answer(delay=30)]
+    with session(server.url, retry=RetrySettings(deadline=0.3)) as http, pytest.raises(DeadlineExceeded):
+        get(http)
+
+
+def test_connections_are_pooled(server: ScriptedServer) -> None:
+    """Twenty calls use one connection."""
+    with session(server.url) as http:
+        for _ in range(20):
+            get(http)
+    assert (len(server.seen), server.connections) == (20, 1)
+
+
+def test_a_redirect_is_not_followed(server: ScriptedServer) -> None:
+    """Credentials never travel to another place that an answer names."""
+    server.answers = [Answer(302, headers={"Location": f"{server.url}/other"})]
+    with session(server.url) as http, pytest.raises(InvalidResponse, match="never followed"):
+        get(http)
+    assert [seen.path for seen in server.seen] == ["/x"]
+
+
+def test_a_netrc_file_does_not_replace_the_signature(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests would send the password of ~/.netrc in place of the token."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login user password hunter2\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    auth = JwtAuth("k" * 32, JwtClaims(subject="me"))
+    with session(server.url, auth=auth) as http:
+        get(http)
+    assert server.seen[0].headers["authorization"].startswith("Bearer ")
+
+
+def test_the_connections_headers_give_way_to_the_calls(server: ScriptedServer) -> None:
+    """Headers of the connection are sent, ones of the call win."""
+    with session(server.url, headers={"X-Team": "data", "X-Env": "test"}) as http:
+        get(http, headers={"x-env": "prod"})
+    assert server.seen[0].headers["x-team"] == "data"
+    assert server.seen[0].headers["x-env"] == "prod"
+
+
+def test_error_messages_hold_no_object_dump(closed_port: int) -> None:
+    """The person on call reads a sentence, not a stack of library objects."""
+    with session(f"http://127.0.0.1:{closed_port}") as http, pytest.raises(GatewayError) as caught:
+        get(http)
+    assert "object at 0x" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -1,0 +1,130 @@
+"""JSON records to Arrow."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+
+import msgspec
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airgate.data.decode import RecordDecoder
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("name", pa.string()),
+        pa.field("price", pa.float64()),
+        pa.field("at", pa.timestamp("us", tz="UTC")),
+        pa.field("on", pa.date32()),
+    ]
+)
+
+
+def decode(*records: str | bytes):
+    raws = [msgspec.Raw(record.encode() if isinstance(record, str) else record) for record in records]
+    return RecordDecoder(SCHEMA).decode(raws)
+
+
+def test_records_become_typed_columns() -> None:
+    """Times with and without offset become UTC, dates become dates, whole numbers fit float columns."""
+    table, misfits = decode(
+        '{"id":1,"name":"a","price":2,"at":"2013-01-01T10:00:00Z","on":"2013-01-01"}',
+        '{"id":2,"at":"2013-01-01T12:00:00.5+02:00"}',
+        '{"id":3,"name":null}',
+    )
+    assert misfits == []
+    assert table.schema == SCHEMA
+    ten = datetime.datetime(2013, 1, 1, 10, tzinfo=datetime.UTC)
+    empty = dict.fromkeys(SCHEMA.names)
+    assert table.to_pylist() == [
+        {"id": 1, "name": "a", "price": 2.0, "at": ten, "on": datetime.date(2013, 1, 1)},
+        empty | {"id": 2, "at": ten.replace(microsecond=500_000)},
+        empty | {"id": 3},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ('{"id":"1"}', 'id is "1", not int64'),
+        ('{"id":1.5}', "id is 1.5, not int64"),
+        ('{"id":9223372036854775808}', "id is 9223372036854775808, not int64"),
+        ('{"id":null}', "id is null but required"),
+        ('{"name":"a"}', "id is missing but required"),
+        ('{"id":1,"name":7}', "name is 7, not string"),
+        ('{"id":1,"name":{"a":1}}', 'name is {"a":1}, not string'),
+        ('{"id":1,"price":"n/a"}', 'price is "n/a", not double'),
+        ('{"id":1,"at":"yesterday"}', 'at is "yesterday", not timestamp'),
+        ('{"id":1,"on":"2013-02-30"}', 'on is "2013-02-30", not date32'),
+        ('{"id":1,"on":20130101}', "on is 20130101, not date32"),
+        ('{"id":"x","price":"y"}', 'id is "x", not int64; price is "y", not double'),
+        ('{"id":1,"id":2}', "specified twice"),
+        ('{"id":1,"name":"\\ud800"}', "surrogate pair in string is invalid"),
+        ('{"id":1,"price":NaN}', "the record is not JSON"),
+        ('{"id":1,"price":-Infinity}', "the record is not JSON"),
+        ("null", "must be a JSON object"),
+        ("[1]", "must be a JSON object"),
+        ('"text"', "must be a JSON object"),
+        ("7", "must be a JSON object"),
+    ],
+)
+def test_a_misfit_comes_back_raw_with_its_reason(record: str, reason: str) -> None:
+    """The others of its page are kept, in order; the reason names the field."""
+    table, misfits = decode('{"id":1}', '{"id":2}', record, '{"id":3}')
+    assert table.column("id").to_pylist() == [1, 2, 3]
+    assert [(misfit.index, misfit.record) for misfit in misfits] == [(2, record.encode())]
+    assert reason in misfits[0].reason
+
+
+def test_a_text_that_speaks_of_nan_is_a_text() -> None:
+    """Only the bare constants are refused."""
+    table, misfits = decode('{"id":1,"name":"NaN and Infinity"}')
+    assert (table.num_rows, misfits) == (1, [])
+
+
+def test_pretty_printed_records_are_read() -> None:
+    """A line break within a record does not end it."""
+    table, misfits = decode('{\n  "id": 1,\n  "name": "a"\n}', '{"id": 2}')
+    assert (table.num_rows, misfits) == (2, [])
+
+
+def test_an_empty_page_has_the_schema() -> None:
+    """No records, no rows, all columns."""
+    table, misfits = decode()
+    assert (table.schema, table.num_rows, misfits) == (SCHEMA, 0, [])
+
+
+def test_fields_without_a_column_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """What the schema leaves out does not vanish silently."""
+    decoder = RecordDecoder(SCHEMA)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            decoder.decode([msgspec.Raw(b'{"id":1,"colour":"red","size":{"a":1}}')])
+    assert [record.getMessage() for record in caplog.records] == [
+        "left out, because the schema does not name them: colour, size"
+    ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(SCHEMA.names), inner, max_size=5),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(JSON, max_size=12))
+def test_nothing_is_lost_whatever_comes(records: list) -> None:
+    """Any JSON at all is either a row or a misfit, and a row holds what was sent."""
+    texts = [json.dumps(record) for record in records]
+    table, misfits = decode(*texts)
+    assert table.num_rows + len(misfits) == len(records)
+    bad = {misfit.index for misfit in misfits}
+    kept = [record for index, record in enumerate(records) if index not in bad]
+    assert table.column("id").to_pylist() == [record["id"] for record in kept]
+    assert table.column("name").to_pylist() == [record.get("name") for record in kept]

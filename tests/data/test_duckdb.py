@@ -1,0 +1,163 @@
+"""Loading into DuckDB."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from airgate.data.duckdb import open_duckdb
+from airgate.data.load import LEDGER, Load, LoadRefused
+
+LOAD = Load("t", ("id",), "load-1")
+ROWS = pa.table({"id": [1, 2], "v": ["a", "b"]})
+
+
+def content(path: Path, table: str = "t") -> list[tuple]:
+    with open_duckdb(str(path), read_only=True) as warehouse:
+        return warehouse.query(f"FROM {table} ORDER BY 1")
+
+
+def load(path: Path, rows: pa.Table, load_id: str = "load-1", table: str = "t", key: tuple[str, ...] = ("id",)):
+    with open_duckdb(str(path)) as warehouse:
+        return warehouse.load(Load(table, key, load_id), rows)
+
+
+def test_rows_are_merged_by_key(tmp_path: Path) -> None:
+    """A known key is replaced, a new one added, others stay."""
+    path = tmp_path / "w.duckdb"
+    first = load(path, ROWS)
+    second = load(path, pa.table({"id": [2, 3], "v": ["B", "c"]}), "load-2")
+    assert (first.inserted, first.updated, first.rows) == (2, 0, 2)
+    assert (second.inserted, second.updated, second.rows) == (1, 1, 2)
+    assert content(path) == [(1, "a"), (2, "B"), (3, "c")]
+
+
+def test_a_repeated_load_does_nothing(tmp_path: Path) -> None:
+    """The load id decides: a retry after a lost answer cannot undo what came later."""
+    path = tmp_path / "w.duckdb"
+    load(path, ROWS)
+    load(path, pa.table({"id": [1], "v": ["newer"]}), "load-2")
+    again = load(path, ROWS)
+    assert again.repeated
+    assert (again.inserted, again.updated) == (2, 0)
+    assert content(path) == [(1, "newer"), (2, "b")]
+
+
+def test_names_are_quoted(tmp_path: Path) -> None:
+    """Schemas, odd names and reserved words are only names."""
+    path = tmp_path / "w.duckdb"
+    with open_duckdb(str(path)) as warehouse:
+        warehouse.query('CREATE SCHEMA "my data"')
+    rows = pa.table({'a"; DROP TABLE t; --': [1], "select": ["x"]})
+    load(path, rows, table="my data.order", key=('a"; DROP TABLE t; --',))
+    load(path, rows, "load-2", table="my data.order", key=('a"; DROP TABLE t; --',))
+    assert content(path, '"my data"."order"') == [(1, "x")]
+
+
+def test_a_table_of_nothing_but_key_columns_can_be_merged(tmp_path: Path) -> None:
+    """There is nothing to update then, only to add."""
+    path = tmp_path / "w.duckdb"
+    load(path, pa.table({"id": [1]}))
+    load(path, pa.table({"id": [1, 2]}), "load-2")
+    assert content(path) == [(1,), (2,)]
+
+
+def test_columns_may_be_added_left_out_and_reordered(tmp_path: Path) -> None:
+    """Columns go by name; a new one is null in the rows that were there."""
+    path = tmp_path / "w.duckdb"
+    load(path, ROWS)
+    load(path, pa.table({"new": [True], "id": [3]}), "load-2")
+    assert content(path) == [(1, "a", None), (2, "b", None), (3, None, True)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (pa.table({"id": [1, 1], "v": ["a", "b"]}), "1 keys stand for more than one row, such as {'id': 1} for 2"),
+        (pa.table({"id": [None, 1], "v": ["a", "b"]}), "key column id holds nulls"),
+        (pa.table({"v": ["a"]}), "key column id is not among the columns v"),
+        (pa.table({"id": [7], "v": [{"a": 1}]}), "do not fit the table"),
+        (pa.table({"id": ["x"], "v": ["a"]}), "do not fit the table"),
+    ],
+)
+def test_rows_that_do_not_fit_change_nothing(tmp_path: Path, rows: pa.Table, message: str) -> None:
+    """The error says why; neither rows nor ledger are touched, and the same load may come again mended."""
+    path = tmp_path / "w.duckdb"
+    load(path, ROWS)
+    if message == "do not fit the table" and rows.schema.field("v").type != pa.string():
+        with open_duckdb(str(path)) as warehouse:
+            warehouse.query("ALTER TABLE t ALTER v TYPE INTEGER USING 0")
+    before = content(path)
+    with pytest.raises(LoadRefused, match=message):
+        load(path, rows, "load-2")
+    assert content(path) == before
+    assert not load(path, pa.table({"id": [9]}), "load-2").repeated
+
+
+def test_wrong_loads_are_refused_before_the_warehouse_is_asked() -> None:
+    """A merge needs a key and a name."""
+    with pytest.raises(ValueError, match="key columns"):
+        Load("t", (), "x")
+    with pytest.raises(ValueError, match=r"schema\.name"):
+        Load("a..b", ("id",), "x")
+
+
+def _hold(path: Path, seconds: float) -> None:
+    with open_duckdb(str(path)):
+        (path.parent / "held").touch()
+        time.sleep(seconds)
+
+
+def _held(path: Path, seconds: float) -> multiprocessing.process.BaseProcess:
+    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(path, seconds))
+    process.start()
+    while not (path.parent / "held").exists():
+        time.sleep(0.02)
+    return process
+
+
+def test_a_locked_file_is_waited_for(tmp_path: Path) -> None:
+    """Another process that writes is waited for, and for no longer than allowed."""
+    path = tmp_path / "w.duckdb"
+    process = _held(path, 1.0)
+    with pytest.raises(TimeoutError, match="pool with one slot"), open_duckdb(str(path), lock_timeout=0.2):
+        pass
+    assert load(path, ROWS).inserted == 2
+    process.join()
+
+
+def _load_for_ever(path: Path) -> None:
+    rows = pa.table({"id": range(20_000), "v": [str(n) for n in range(20_000)]})
+    number = 0
+    while True:
+        number += 1
+        with open_duckdb(str(path)) as warehouse:
+            warehouse.load(Load("t", ("id",), f"load-{number}"), rows.append_column("n", [[number] * 20_000]))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("delay", [0.3, 0.45, 0.6])
+def test_a_killed_load_is_in_whole_or_not_at_all(tmp_path: Path, delay: float) -> None:
+    """Kill -9 while loads run: the table holds exactly what the last load in the ledger brought."""
+    path = tmp_path / "w.duckdb"
+    process = multiprocessing.get_context("spawn").Process(target=_load_for_ever, args=(path,))
+    process.start()
+    while not path.exists():
+        time.sleep(0.02)
+    time.sleep(delay)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with open_duckdb(str(path)) as warehouse:
+        tables = {name for (name,) in warehouse.query("SELECT table_name FROM duckdb_tables()")}
+        if LEDGER not in tables:
+            assert "t" not in tables
+            return
+        [(loads,)] = warehouse.query(f"SELECT count(*) FROM {LEDGER}")
+        assert warehouse.query("SELECT n, count(*) FROM t GROUP BY n") == [(loads, 20_000)]

@@ -1,0 +1,86 @@
+"""The gateway's file of the demo, include/gateway/api-config.json, on a real edge in strict mode."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import jwt
+import pytest
+
+from airgate.spec.check import problems
+from tests.edge.echo_upstream import EchoUpstream
+from tests.edge.edge_process import ROOT, SECRET, call, edge
+
+CONFIG = ROOT / "include" / "gateway" / "api-config.json"
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[EchoUpstream]:
+    opened = EchoUpstream()
+    for alias in ("flights", "weather", "reference"):
+        opened.open(alias)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def port(upstream: EchoUpstream) -> Iterator[int]:
+    urls = {f"{alias.upper()}_URL": f"http://127.0.0.1:{number}" for alias, number in upstream.ports.items()}
+    with edge(CONFIG, variables={**urls, "GATEWAY_JWT_SECRET": SECRET}) as opened:
+        yield opened
+
+
+def token(audience: str = "sample-services") -> list[tuple[str, str]]:
+    claims = {"sub": "dag-runner", "iss": "https://airgate.example/", "aud": audience, "exp": time.time() + 60}
+    return [("Authorization", f"Bearer {jwt.encode(claims, SECRET, 'HS256')}")]
+
+
+def test_strict_mode_names_every_variable_the_file_needs() -> None:
+    """Without an environment the file has exactly four problems, one for each variable."""
+    named = {found.what.split("'")[1] for found in problems(CONFIG.read_text(), {})}
+    assert named == {"FLIGHTS_URL", "WEATHER_URL", "REFERENCE_URL", "GATEWAY_JWT_SECRET"}
+    assert len(problems(CONFIG.read_text(), {})) == 4
+
+
+def test_health_is_open_and_answered_by_the_edge(port: int, upstream: EchoUpstream) -> None:
+    """GET /health needs no token and calls no upstream."""
+    upstream.take()
+    assert call(port, "GET", "/health").body == b'{"status":"ok"}'
+    assert upstream.take() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "alias", "sent"),
+    [
+        ("/flights?date=2013-01-01&limit=5", "flights", "/flights?date=2013-01-01&limit=5"),
+        ("/weather?offset=0", "weather", "/weather?offset=0"),
+        ("/reference/airports?page=2", "reference", "/airports?page=2"),
+    ],
+)
+def test_data_routes_go_to_their_service_with_the_mapped_headers(
+    port: int, upstream: EchoUpstream, target: str, alias: str, sent: str
+) -> None:
+    """With a token the request reaches its service, subject and consumer set by the gateway, the query untouched."""
+    upstream.take()
+    response = call(port, "GET", target, [*token(), ("X-Gateway-Subject", "someone-else")])
+    assert json.loads(response.body)["server"] == alias
+    (seen,) = upstream.take()
+    headers = {name.lower(): value for name, value in seen.headers}
+    assert (seen.alias, seen.target) == (alias, sent)
+    assert headers["x-gateway-subject"] == "dag-runner"
+    assert headers["x-gateway-consumer"] == "airgate"
+
+
+@pytest.mark.parametrize("target", ["/flights", "/weather", "/reference/planes"])
+def test_data_routes_are_closed_without_a_good_token(port: int, upstream: EchoUpstream, target: str) -> None:
+    """No token, and a token for another audience, are refused before any service is called."""
+    upstream.take()
+    assert call(port, "GET", target).status == 401
+    assert call(port, "GET", target, token(audience="another")).status == 401
+    assert upstream.take() == []
+
+
+def test_other_methods_and_paths_do_not_exist(port: int) -> None:
+    """The gateway serves what the file lists and nothing else."""
+    assert call(port, "POST", "/flights", token(), b"{}").status == 404
+    assert call(port, "GET", "/flights/1", token()).status == 404

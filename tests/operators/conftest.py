@@ -1,0 +1,42 @@
+"""A context for operators: what Airflow hands to ``execute``, backed by a dictionary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.conftest import ScriptedServer
+
+
+class StateStore(dict):
+    """Airflow's task state store: it outlives a try."""
+
+    def set(self, key: str, value: Any, *, retention: object = None) -> None:
+        """Store JSON, as Airflow does."""
+        self[key] = json.loads(json.dumps(value))
+
+    def delete(self, key: str) -> None:
+        """Forget a key."""
+        self.pop(key, None)
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    """The context of one task instance; pass it again for a retry."""
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1)
+    return {"ti": ti, "task_state_store": StateStore()}
+
+
+@pytest.fixture(autouse=True)
+def installation(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gateway, warehouse and data root of the test."""
+    gateway = {"conn_type": "gateway", "schema": "http", "host": "127.0.0.1", "port": server.port}
+    extra = {"extra": {"backoff": 0.001, "attempts": 3}}
+    monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", json.dumps(gateway | extra))
+    warehouse = {"conn_type": "duckdb", "host": str(tmp_path / "w.duckdb")}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(warehouse))
+    monkeypatch.setenv("AIRFLOW__AIRGATE__DATA_ROOT", f"file://{tmp_path}/data")
