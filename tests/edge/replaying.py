@@ -142,7 +142,7 @@ def _request_body(request: dict[str, Any]) -> bytes | None:
     if request.get("body_b64") is not None:
         return base64.b64decode(str(request["body_b64"]))
     if request.get("body_gen"):
-        return (request["body_gen"]["text"] * request["body_gen"]["repeat"]).encode()
+        return (str(request["body_gen"]["text"]) * int(request["body_gen"]["repeat"])).encode()
     return None if request.get("body") is None else str(request["body"]).encode()
 
 
