@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import time
 from pathlib import Path
 
+import certifi
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from airgate.client.auth import JwtAuth, JwtClaims
 from airgate.client.gateway import Gateway
@@ -120,3 +126,49 @@ def test_error_messages_hold_no_object_dump(closed_port: int) -> None:
         get(http)
     assert "object at 0x" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.fixture
+def tls_server(server: ScriptedServer, tmp_path: Path) -> tuple[str, Path]:
+    """The scripted server behind TLS: its address and the certificate that vouches for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    bundle = tmp_path / "server.pem"
+    bundle.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    server.speak_tls(bundle)
+    return f"https://127.0.0.1:{server.port}", bundle
+
+
+def test_a_certificate_nobody_vouches_for_is_refused(tls_server: tuple[str, Path]) -> None:
+    """Nothing was sent then, so even an unkeyed write counts as unsent; the error speaks of TLS."""
+    url, _ = tls_server
+    with session(url, retry=RetrySettings(attempts=1)) as http, pytest.raises(Unavailable, match="TLS failed"):
+        get(http, method="POST", body=b"{}")
+
+
+@pytest.mark.parametrize("verify", ["bundle", False])
+def test_the_connection_decides_whom_to_trust(
+    tls_server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: str | bool
+) -> None:
+    """A bundle of the connection, or none at all, holds against REQUESTS_CA_BUNDLE in the environment."""
+    url, bundle = tls_server
+    other = tmp_path / "other.pem"
+    other.write_text(Path(certifi.where()).read_text())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
+    with session(url, verify=str(bundle) if verify else False) as http:
+        assert get(http).status == 200

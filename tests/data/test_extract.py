@@ -148,13 +148,15 @@ def bare(params: Any) -> Response:
 
 
 def test_leftovers_of_an_abandoned_try_are_removed(tmp_path: Path) -> None:
-    """The folder holds what the manifest lists and nothing else."""
+    """The folder holds what the manifest lists, and what is not ours is left alone."""
     place = folder(tmp_path)
     extract(collection(part_rows=10), Service(100), place, FileCheckpoint(tmp_path / "c"))
     (tmp_path / "out" / ".part-00003.parquet.77").write_bytes(b"half")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
     manifest = extract(collection(), Service(30), place, FileCheckpoint(tmp_path / "c"))
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "manifest.json",
+        "notes.txt",
         *(part.name for part in manifest.parts),
     }
 

@@ -33,7 +33,6 @@ class GatewaySession:
         self.gateway = gateway
         self._http = requests.Session()
         self._http.auth = _already_signed
-        self._http.verify = gateway.verify
         self._http.headers["User-Agent"] = "airgate"
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=pool_size, max_retries=0)
         self._http.mount("http://", adapter)
@@ -101,6 +100,8 @@ class GatewaySession:
                 data=request.body,
                 timeout=(connect, read),
                 allow_redirects=False,
+                # Per request: a session's own setting gives way to REQUESTS_CA_BUNDLE.
+                verify=gateway.verify,
                 stream=True,
             ) as answer:
                 body = bytearray()

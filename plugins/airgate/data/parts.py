@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +18,9 @@ from airgate.data.storage import Folder
 
 PART_ROWS = 20_000
 """Default size of a part, in rows."""
+
+# With the temporary names of files that were never finished. Anything else in the folder is somebody else's.
+_OURS = re.compile(r"(part-\d{5,}\.parquet|dead-letters-\d{5,}\.jsonl)|\.(part|dead-letters|manifest)[-.].*\.\d+")
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -104,7 +108,7 @@ class PartWriter:
             manifest.parts.append(self._write_part(self.schema.empty_table()))
         manifest.check()
         self.folder.write(FILE_NAME, msgspec.json.format(msgspec.json.encode(manifest.to_json()), indent=1))
-        self.folder.keep_only({FILE_NAME, *(file.name for file in manifest.parts + manifest.dead_letters)})
+        self.folder.remove(_OURS, but={file.name for file in manifest.parts + manifest.dead_letters})
         return manifest
 
     def _write_part(self, table: pa.Table) -> File:

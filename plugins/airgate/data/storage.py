@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from re import Pattern
 from typing import cast
 
 import fsspec
@@ -54,10 +55,11 @@ class Folder:
         """The content of a file."""
         return cast(bytes, self.fs.cat_file(self.file(name)))
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Remove what an earlier, abandoned attempt left behind."""
+    def remove(self, names: Pattern[str], *, but: Collection[str]) -> None:
+        """Remove the files whose whole name matches, but for some: what an earlier, abandoned attempt left behind."""
         if not self.fs.exists(self.path):
             return
         for found in self.fs.ls(self.path, detail=False):
-            if found.rstrip("/").rpartition("/")[2] not in names:
-                self.fs.rm(found, recursive=True)
+            name = found.rstrip("/").rpartition("/")[2]
+            if name not in but and names.fullmatch(name):
+                self.fs.rm_file(found)
