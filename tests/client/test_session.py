@@ -19,7 +19,7 @@ from airgate.client.message import Request
 from airgate.client.session import GatewaySession
 from airgate.policy.errors import DeadlineExceeded, GatewayError, InvalidResponse, OutcomeUnknown, Unavailable
 from airgate.policy.retry import RetrySettings
-from tests.conftest import Answer, ScriptedServer
+from tests.scripted_server import Answer, ScriptedServer
 
 FAST = RetrySettings(attempts=4, backoff=0.01, deadline=5)
 

@@ -11,7 +11,7 @@ from airflow.sdk import RetryAction
 
 from airgate.errors import GatewayError, NotFound, RateLimited, Unavailable
 from airgate.hooks import GatewayHook, GatewayRetryPolicy
-from tests.conftest import Answer, ScriptedServer
+from tests.scripted_server import Answer, ScriptedServer
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

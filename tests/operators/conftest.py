@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ScriptedServer
+from tests.scripted_server import ScriptedServer
 
 
 class StateStore(dict):

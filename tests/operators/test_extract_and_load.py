@@ -13,7 +13,7 @@ from airgate.errors import Unavailable
 from airgate.hooks import WarehouseHook
 from airgate.operators import GatewayExtractOperator, TableLoadOperator
 from airgate.pagination import CursorPages
-from tests.conftest import Answer, ScriptedServer
+from tests.scripted_server import Answer, ScriptedServer
 
 SCHEMA = {"properties": {"id": {"type": "integer"}, "v": {"type": ["string", "null"]}}, "required": ["id"]}
 

@@ -7,7 +7,7 @@ import pytest
 from airgate.errors import OutcomeUnknown
 from airgate.hooks import GatewayRetryPolicy
 from airgate.operators import GatewayOperator
-from tests.conftest import Answer, ScriptedServer
+from tests.scripted_server import Answer, ScriptedServer
 
 
 def test_the_answers_json_is_the_result(context, server: ScriptedServer) -> None:
