@@ -22,6 +22,10 @@ class Answer:
     """Close the connection without an answer."""
     cut: bool = False
     """Promise the whole body and send half of it."""
+    chunked: bool = False
+    """Send the body in chunks, without telling its length."""
+    trickle: float = 0.0
+    """Seconds between single bytes of the body."""
     delay: float = 0.0
 
 
@@ -73,13 +77,26 @@ class ScriptedServer:
                 self.send_response(answer.status)
                 for name, value in {"Content-Type": "application/json", **answer.headers}.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
+                if answer.chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                else:
+                    self.send_header("Content-Length", str(len(answer.body)))
                 self.end_headers()
+                if self.command != "HEAD":
+                    self.send_body(answer)
+
+            def send_body(self, answer: Answer) -> None:
+                body = answer.body[: len(answer.body) // 2] if answer.cut else answer.body
+                size = 1 if answer.trickle else max(1, len(body) // 2)
+                for start in range(0, len(body), size):
+                    piece = body[start : start + size]
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if answer.chunked else piece)
+                    if answer.trickle and outer.stopped.wait(answer.trickle):
+                        return
                 if answer.cut:
-                    self.wfile.write(answer.body[: len(answer.body) // 2])
                     self.close_connection = True
-                elif self.command != "HEAD":
-                    self.wfile.write(answer.body)
+                elif answer.chunked:
+                    self.wfile.write(b"0\r\n\r\n")
 
             do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = answer
 

@@ -50,6 +50,21 @@ def test_an_api_key_goes_into_a_header_or_the_query() -> None:
     assert signed(ApiKeyAuth("k&=", name="key", place="query")).url == "http://gw.test/x?a=1&key=k%26%3D"
 
 
+@pytest.mark.parametrize("secret", ["abc\n", " abc", "a\x00b"])
+def test_a_secret_that_cannot_stand_in_a_header_is_refused(secret: str) -> None:
+    """Without repeating it."""
+    for kind in (BearerAuth, ApiKeyAuth):
+        with pytest.raises(ValueError, match="one line") as caught:
+            kind(secret)
+        assert "abc" not in str(caught.value)
+
+
+def test_an_escaped_key_is_known_as_secret() -> None:
+    """Where a URL shows it, it is escaped."""
+    auth = ApiKeyAuth("a/b+c", name="k", place="query")
+    assert signed(auth).url.rpartition("=")[2] in auth.secrets
+
+
 def claims_of(request: Request, key: str = KEY, algorithm: str = "HS256") -> dict:
     token = request.headers["Authorization"].removeprefix("Bearer ")
     return jwt.decode(token, key, algorithms=[algorithm], options={"verify_exp": False, "verify_aud": False})

@@ -94,7 +94,6 @@ def test_a_cursor_that_names_itself_is_refused() -> None:
         (0, 10, {"total": 25}, {"offset": 10}),
         (10, 7, {"total": 25}, {"offset": 17}),
         (20, 5, {"total": 25}, None),
-        (0, 0, {"total": 25}, None),
         (0, 10, {}, {"offset": 10}),
         (0, 9, {}, None),
         (0, 0, {"total": 0}, None),
@@ -110,7 +109,6 @@ def test_offset_pages_advance_by_what_came(offset, records, envelope, after) -> 
     [
         (1, 10, {"pages": 3}, {"page": 2}),
         (3, 4, {"pages": 3}, None),
-        (2, 0, {"pages": 3}, None),
         (1, 10, {}, {"page": 2}),
         (1, 9, {}, None),
     ],
@@ -118,6 +116,40 @@ def test_offset_pages_advance_by_what_came(offset, records, envelope, after) -> 
 def test_numbered_pages_count_to_the_end(number, records, envelope, after) -> None:
     """The number of pages ends the read, else an empty or short page."""
     assert NumberedPages(size=10).after({"page": number}, page(records, **envelope)) == after
+
+
+@pytest.mark.parametrize(
+    ("pages", "position", "answer", "message"),
+    [
+        (OffsetPages(limit=10), {"offset": 10}, page(0, total=25), "10 of 25 records"),
+        (OffsetPages(limit=10), {"offset": 0}, page(10, total="25"), "'total' must be a number"),
+        (OffsetPages(limit=10), {"offset": 0}, page(10, total=-1), "'total' must be a number"),
+        (NumberedPages(size=10), {"page": 2}, page(0, pages=3), "number 2 of 3"),
+        (NumberedPages(size=10), {"page": 2}, page(5, pages=True), "'pages' must be a number"),
+        (CursorPages(), {"cursor": None}, page(5, next_cursor={"id": 1}), "'next_cursor' must be a text"),
+    ],
+)
+def test_a_page_that_contradicts_itself_does_not_end_the_read(pages, position, answer, message) -> None:
+    """To take it for the last one would lose records silently."""
+    with pytest.raises(InvalidResponse, match=message):
+        pages.after(position, answer)
+
+
+def test_fields_may_lie_deeper() -> None:
+    """A dotted name reaches into what stands beside the records."""
+    answer = page(10, meta={"next": "b", "total": 25})
+    assert CursorPages(cursor_field="meta.next").after({"cursor": None}, answer) == {"cursor": "b"}
+    assert OffsetPages(limit=10, total_field="meta.total").after({"offset": 15}, answer) is None
+    assert answer.get("meta.next.deeper") is None
+
+
+@pytest.mark.parametrize("pages", [CursorPages, OffsetPages])
+def test_an_empty_page_size_is_refused(pages) -> None:
+    """When the DAG is parsed, not when the read does not move."""
+    with pytest.raises(ValueError, match="limit must be 1 or more"):
+        pages(limit=0)
+    with pytest.raises(ValueError, match="size must be 1 or more"):
+        NumberedPages(size=0)
 
 
 def test_numbered_pages_may_start_at_zero() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgate.data.decode import RecordDecoder
+from airgate.data.schema import arrow_schema
 
 SCHEMA = pa.schema(
     [
@@ -65,6 +66,7 @@ def test_records_become_typed_columns() -> None:
         ('{"id":"x","price":"y"}', 'id is "x", not int64; price is "y", not double'),
         ('{"id":1,"id":2}', "specified twice"),
         ('{"id":1,"name":"\\ud800"}', "surrogate pair in string is invalid"),
+        (b'{"id":1,"name":"\xff"}', 'name is "\ufffd", not string'),
         ('{"id":1,"price":NaN}', "the record is not JSON"),
         ('{"id":1,"price":-Infinity}', "the record is not JSON"),
         ("null", "must be a JSON object"),
@@ -73,11 +75,12 @@ def test_records_become_typed_columns() -> None:
         ("7", "must be a JSON object"),
     ],
 )
-def test_a_misfit_comes_back_raw_with_its_reason(record: str, reason: str) -> None:
+def test_a_misfit_comes_back_raw_with_its_reason(record: str | bytes, reason: str) -> None:
     """The others of its page are kept, in order; the reason names the field."""
+    raw = record if isinstance(record, bytes) else record.encode()
     table, misfits = decode('{"id":1}', '{"id":2}', record, '{"id":3}')
     assert table.column("id").to_pylist() == [1, 2, 3]
-    assert [(misfit.index, misfit.record) for misfit in misfits] == [(2, record.encode())]
+    assert [(misfit.index, misfit.record) for misfit in misfits] == [(2, raw)]
     assert reason in misfits[0].reason
 
 
@@ -91,6 +94,17 @@ def test_pretty_printed_records_are_read() -> None:
     """A line break within a record does not end it."""
     table, misfits = decode('{\n  "id": 1,\n  "name": "a"\n}', '{"id": 2}')
     assert (table.num_rows, misfits) == (2, [])
+
+
+def test_an_absent_object_is_null_and_not_a_misfit() -> None:
+    """Pyarrow alone would refuse it for the members that it does not have."""
+    schema = arrow_schema(
+        {"properties": {"o": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}}}
+    )
+    records = [msgspec.Raw(text) for text in (b"{}", b'{"o":null}', b'{"o":{"x":1}}')]
+    table, misfits = RecordDecoder(schema).decode(records)
+    assert misfits == []
+    assert table.column("o").to_pylist() == [None, None, {"x": 1}]
 
 
 def test_an_empty_page_has_the_schema() -> None:

@@ -22,7 +22,7 @@ from airgate.data.extract import Collection, extract
 from airgate.data.manifest import Manifest
 from airgate.data.storage import Folder
 from airgate.pagination import OffsetPages
-from airgate.policy.errors import Unavailable
+from airgate.policy.errors import GatewayError, NotFound, Unauthorized, Unavailable
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False)])
 
@@ -129,6 +129,59 @@ def test_a_failed_read_goes_on_behind_its_last_part(tmp_path: Path) -> None:
     assert rows(manifest, place) == [number for number in range(100) if number % 7]
 
 
+def test_an_expired_position_starts_from_the_beginning(tmp_path: Path) -> None:
+    """A cursor that the service no longer knows must not wedge the task for ever; nothing is doubled."""
+    place, checkpoint = folder(tmp_path), FileCheckpoint(tmp_path / "c")
+    with pytest.raises(Unavailable):
+        extract(collection(), Service(100, fails_at=70), place, checkpoint)
+    service = Service(45)
+    asked = []
+
+    def forgetful(params: Any) -> Response:
+        asked.append(params["offset"])
+        if params["offset"] == 60:
+            raise NotFound("answered 410 Gone", status=410)
+        return service(params)
+
+    manifest = extract(collection(), forgetful, place, checkpoint)
+    assert asked == [60, 0, 10, 20, 30, 40]
+    assert rows(manifest, place) == list(range(45))
+
+
+def test_a_refusal_that_has_nothing_to_do_with_the_position_stays_one(tmp_path: Path) -> None:
+    """A first read that is refused fails, and so does a resumed one whose credentials are refused."""
+
+    def refuse(error: GatewayError) -> Any:
+        def fetch(params: Any) -> Response:
+            raise error
+
+        return fetch
+
+    place, checkpoint = folder(tmp_path), FileCheckpoint(tmp_path / "c")
+    with pytest.raises(NotFound):
+        extract(collection(), refuse(NotFound("gone")), place, checkpoint)
+    with pytest.raises(Unavailable):
+        extract(collection(), Service(100, fails_at=70), place, checkpoint)
+    with pytest.raises(Unauthorized):
+        extract(collection(), refuse(Unauthorized("expired")), place, checkpoint)
+    assert checkpoint.load() is not None
+
+
+def test_a_try_that_was_given_up_does_not_complete(tmp_path: Path) -> None:
+    """Its store is out of reach: it fails before it writes a manifest or removes what its successor made."""
+
+    class OutOfReach(FileCheckpoint):
+        def save(self, state: dict[str, Any]) -> None:
+            raise ConnectionError("the supervisor is gone")
+
+    place = folder(tmp_path)
+    successor = extract(collection(part_rows=10), Service(60), place, FileCheckpoint(tmp_path / "c"))
+    with pytest.raises(ConnectionError):
+        extract(collection(part_rows=1000), Service(60), place, OutOfReach(tmp_path / "d"))
+    assert Manifest.from_json(json.loads(place.read("manifest.json"))) == successor
+    assert len(list((tmp_path / "out").glob("part-*.parquet"))) == 6
+
+
 @pytest.mark.parametrize("change", [{"salt": "other"}, {"records": ""}])
 def test_a_checkpoint_of_another_read_is_not_used(tmp_path: Path, change: dict[str, str]) -> None:
     """Changed parameters or code start from the beginning instead of mixing two reads."""
@@ -151,7 +204,7 @@ def test_leftovers_of_an_abandoned_try_are_removed(tmp_path: Path) -> None:
     """The folder holds what the manifest lists, and what is not ours is left alone."""
     place = folder(tmp_path)
     extract(collection(part_rows=10), Service(100), place, FileCheckpoint(tmp_path / "c"))
-    (tmp_path / "out" / ".part-00003.parquet.77").write_bytes(b"half")
+    (tmp_path / "out" / ".part-00003.parquet.0123456789abcdef").write_bytes(b"half")
     (tmp_path / "out" / "notes.txt").write_text("mine")
     manifest = extract(collection(), Service(30), place, FileCheckpoint(tmp_path / "c"))
     assert {file.name for file in (tmp_path / "out").iterdir()} == {

@@ -61,6 +61,14 @@ def test_data_sets_that_do_not_fit_together_are_named(tmp_path: Path) -> None:
         read_table([], folder)
 
 
+def test_a_file_that_changed_since_is_not_read(tmp_path: Path) -> None:
+    """A manifest vouches for its files: another task that writes to the same folder is noticed."""
+    manifest = write_frame(pd.DataFrame({"a": [1]}), folder(f"file://{tmp_path}/1"))
+    write_frame(pd.DataFrame({"a": [2]}), folder(f"file://{tmp_path}/1"))
+    with pytest.raises(ValueError, match=r"part-00000.parquet is not the file of its manifest any more"):
+        read_table([manifest], folder)
+
+
 @pytest.mark.parametrize(
     ("frame", "error", "message"),
     [

@@ -35,8 +35,8 @@ def test_types_formats_and_nulls_become_columns() -> None:
         "on": "date32[day]",
         "at": "timestamp[us, tz=UTC]",
         "ok": "bool",
-        "tags": "list<item: string not null>",
-        "place": "struct<lat: double not null>",
+        "tags": "list<item: string>",
+        "place": "struct<lat: double>",
     }
 
 

@@ -73,6 +73,37 @@ def test_two_bodies_are_refused(connection) -> None:
         GatewayHook().call("POST", "/", json={}, data="x")
 
 
+def test_an_empty_key_is_refused(connection, server: ScriptedServer) -> None:
+    """A template that came out empty must not make a POST look safe to repeat."""
+    with pytest.raises(ValueError, match="idempotency_key is empty"):
+        GatewayHook().call("POST", "/", json={}, idempotency_key=" ")
+    assert server.seen == []
+
+
+def test_a_content_type_of_the_caller_stays(connection, server: ScriptedServer) -> None:
+    """JSON has more than one media type, and header names have no case."""
+    GatewayHook().call("POST", "/", json={}, headers={"content-type": "application/vnd.api+json"})
+    assert server.seen[0].headers["content-type"] == "application/vnd.api+json"
+
+
+def test_a_token_with_a_line_break_is_refused_without_showing_it(connection) -> None:
+    """As it comes out of a file; the library's own message would repeat the token."""
+    connection(password="hunter2-hunter2\n", extra={"auth": "bearer"})
+    good, message = GatewayHook().test_connection()
+    assert not good
+    assert "one line" in message
+    assert "hunter2" not in message
+
+
+def test_secret_headers_of_the_connection_are_masked(connection, server: ScriptedServer) -> None:
+    """A token among the headers is as secret as one in the password, also where it straddles an excerpt's end."""
+    connection(extra={"headers": {"X-Auth-Token": "tokentokentoken"}})
+    server.answers = [Answer(400, b"x" * 294 + b"tokentokentoken")]
+    with pytest.raises(GatewayError) as caught:
+        GatewayHook().call("GET", "/")
+    assert "token" not in str(caught.value)
+
+
 def test_the_connection_test_asks_for_the_health_path(connection, server: ScriptedServer) -> None:
     """The button in the UI says what came, good or bad, and never raises."""
     connection(extra={"health_path": "/health", "attempts": 1})

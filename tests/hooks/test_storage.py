@@ -20,6 +20,13 @@ def test_each_task_instance_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPa
     assert task_folder_uri(SimpleNamespace(**{**vars(TASK), "map_index": 3})) == f"{expected}/3"
 
 
+def test_no_name_leaves_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be called anything; its folder stays below the data root."""
+    monkeypatch.setenv("AIRFLOW__AIRGATE__DATA_ROOT", "file:///data")
+    uri = task_folder_uri(SimpleNamespace(dag_id="d", run_id="..", task_id="a/../b", map_index=None))
+    assert uri == "file:///data/d/%2E%2E/a%2F..%2Fb"
+
+
 @pytest.mark.parametrize(("root", "message"), [("", "data_root is not set"), ("/data", "must be a URI")])
 def test_a_missing_or_wrong_root_is_named(monkeypatch: pytest.MonkeyPatch, root: str, message: str) -> None:
     """The error says which setting and how to give it."""

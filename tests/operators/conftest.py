@@ -1,4 +1,4 @@
-"""A context for operators: what Airflow hands to ``execute``, backed by a dictionary."""
+"""A context for operators: what Airflow hands to ``execute``, backed by a file."""
 
 from __future__ import annotations
 
@@ -10,25 +10,14 @@ from typing import Any
 import pytest
 
 from tests.scripted_server import ScriptedServer
-
-
-class StateStore(dict):
-    """Airflow's task state store: it outlives a try."""
-
-    def set(self, key: str, value: Any, *, retention: object = None) -> None:
-        """Store JSON, as Airflow does."""
-        self[key] = json.loads(json.dumps(value))
-
-    def delete(self, key: str) -> None:
-        """Forget a key."""
-        self.pop(key, None)
+from tests.state_store import FileStore
 
 
 @pytest.fixture
-def context() -> dict[str, Any]:
+def context(tmp_path: Path) -> dict[str, Any]:
     """The context of one task instance; pass it again for a retry."""
-    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1)
-    return {"ti": ti, "task_state_store": StateStore()}
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=2)
+    return {"ti": ti, "task_state_store": FileStore(tmp_path / "state.json")}
 
 
 @pytest.fixture(autouse=True)

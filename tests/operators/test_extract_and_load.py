@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -61,7 +62,7 @@ def test_a_retry_goes_on_where_the_dead_try_stopped(context, server: ScriptedSer
     manifest = extract(part_rows=2).execute(context)
     assert [seen.query["cursor"] for seen in server.seen] == [["c2"]]
     assert (manifest["received"], manifest["calls"]["pages"]) == (5, 3)
-    assert context["task_state_store"] == {}
+    assert context["task_state_store"].keys() == []
 
 
 def test_another_query_does_not_take_over_a_checkpoint(context, server: ScriptedServer) -> None:
@@ -74,6 +75,28 @@ def test_another_query_does_not_take_over_a_checkpoint(context, server: Scripted
     manifest = extract(part_rows=2, query={"day": "2"}).execute(context)
     assert "cursor" not in server.seen[0].query
     assert manifest["received"] == 1
+
+
+def test_a_cleared_load_loads_again(context, server: ScriptedServer) -> None:
+    """A clear means that the load is wanted again, whatever the ledger holds; only then does max_tries change."""
+    server.answers = pages([{"id": 1, "v": "a"}])
+    manifest = extract().execute(context)
+    load = TableLoadOperator(task_id="t", data=manifest, table="things", key=["id"])
+    load.execute(context)
+    with WarehouseHook().get_conn() as warehouse:
+        warehouse.query("DROP TABLE things")
+    context["ti"].max_tries += 3
+    assert not load.execute(context)["repeated"]
+    assert table("FROM things") == [(1, "a")]
+
+
+def test_mapped_tasks_do_not_share_an_output_path(context, server: ScriptedServer, tmp_path: Path) -> None:
+    """A path of one's own gets the map index of a mapped task behind it."""
+    server.answers = pages([{"id": 1}])
+    context["ti"].map_index = 2
+    manifest = extract(output_path=f"file://{tmp_path}/mine/").execute(context)
+    assert manifest["path"] == f"file://{tmp_path}/mine/2"
+    assert (tmp_path / "mine" / "2" / "manifest.json").exists()
 
 
 def test_frames_go_in_and_come_out(context, server: ScriptedServer) -> None:
@@ -119,10 +142,34 @@ def test_duplicate_keys_are_refused(context, server: ScriptedServer) -> None:
         TableLoadOperator(task_id="t", data=manifest, table="x", key=["id"]).execute(context)
 
 
-@pytest.mark.parametrize("arguments", [{"part_rows": 0}, {"max_pages": 0}])
-def test_wrong_sizes_are_refused_when_the_dag_is_parsed(arguments: dict[str, int]) -> None:
+class Addressed:
+    """A paginator whose text is its place in memory."""
+
+    def first(self):
+        return {"page": 0}
+
+    def params(self, position):
+        return {"page": position["page"]}
+
+    def after(self, position, page):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"part_rows": 0}, "part_rows must be 1 or more"),
+        ({"max_pages": 0}, "max_pages must be 1 or more"),
+        ({"paginator": CursorPages}, r"paginator must be a paginator such as CursorPages\(\)"),
+        ({"paginator": "cursor"}, "paginator must be a paginator"),
+        ({"paginator": Addressed()}, "the paginator Addressed needs a repr"),
+        ({"schema": "/nowhere/x.json"}, "schema: there is no file /nowhere/x.json"),
+        ({"query": {"limit": 5}}, "query: limit is the paginator's to set"),
+    ],
+)
+def test_wrong_arguments_are_refused_when_the_dag_is_parsed(arguments: dict, message: str) -> None:
     """The error names task and argument."""
-    with pytest.raises(ValueError, match=f"task 't': {next(iter(arguments))}"):
+    with pytest.raises(ValueError, match=f"task 't': {message}"):
         extract(**arguments)
 
 

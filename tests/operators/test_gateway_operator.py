@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
 
-from airgate.errors import OutcomeUnknown
+import pytest
+from airflow.sdk import DAG
+
+from airgate.errors import GatewayError, OutcomeUnknown, RateLimited, Unavailable
 from airgate.hooks import GatewayRetryPolicy
 from airgate.operators import GatewayOperator
 from tests.scripted_server import Answer, ScriptedServer
+from tests.state_store import FileStore
 
 
 def test_the_answers_json_is_the_result(context, server: ScriptedServer) -> None:
@@ -50,11 +58,77 @@ def test_an_unkeyed_write_is_not_repeated(context, server: ScriptedServer) -> No
     assert not caught.value.retryable
 
 
+@pytest.mark.parametrize("fault", [Answer(hang_up=True), Answer(500), Answer(body=b'{"no": "a"}')])
+def test_a_later_try_does_not_send_an_unkeyed_write_again(context, server: ScriptedServer, fault: Answer) -> None:
+    """Whatever became of the first try, also a failure behind the answer: the second one asks a person."""
+    server.answers = [fault, Answer()]
+    operator = GatewayOperator(
+        task_id="t", method="POST", path="/charge", json={}, response_filter=lambda response: response.json()["a"]
+    )
+    with pytest.raises((GatewayError, KeyError)):
+        operator.execute(context)
+    with pytest.raises(OutcomeUnknown, match="clear the task to send it again"):
+        operator.execute(context)
+    assert len(server.seen) == 1
+    context["ti"].max_tries += 3
+    server.answers = [Answer(body=b'{"a": 1}')]
+    assert operator.execute(context) == 1
+
+
+def _charge(context, port: int) -> None:
+    os.environ["AIRFLOW_CONN_GATEWAY_DEFAULT"] = json.dumps(
+        {"conn_type": "gateway", "schema": "http", "host": "127.0.0.1", "port": port}
+    )
+    GatewayOperator(task_id="t", method="POST", path="/charge", json={}).execute(context)
+
+
+@pytest.mark.faults
+def test_a_try_that_is_killed_within_its_write_is_not_repeated(context, server: ScriptedServer, tmp_path: Path) -> None:
+    """Kill -9 while the answer is awaited: the service saw one charge, and sees no second one."""
+    context["task_state_store"] = FileStore(tmp_path / "store.json")
+    server.answers = [Answer(delay=30)]
+    process = multiprocessing.get_context("fork").Process(target=_charge, args=(context, server.port))
+    process.start()
+    while not server.seen:
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    with pytest.raises(OutcomeUnknown):
+        GatewayOperator(task_id="t", method="POST", path="/charge", json={}).execute(context)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("fault", [Answer(429, headers={"Retry-After": "60"}), None])
+def test_a_write_that_was_not_taken_up_may_go_in_a_later_try(
+    context, server: ScriptedServer, closed_port: int, monkeypatch: pytest.MonkeyPatch, fault: Answer | None
+) -> None:
+    """A refusal and a refused connection provably had no effect, so Airflow's retry sends it."""
+    good = os.environ["AIRFLOW_CONN_GATEWAY_DEFAULT"]
+    if fault is None:
+        monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", json.dumps(json.loads(good) | {"port": closed_port}))
+    else:
+        server.answers = [fault, Answer()]
+    operator = GatewayOperator(task_id="t", method="POST", path="/charge", json={})
+    with pytest.raises((RateLimited, Unavailable)):
+        operator.execute(context)
+    monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", good)
+    assert operator.execute(context) == {}
+
+
+def test_a_single_expected_status_will_do(context, server: ScriptedServer) -> None:
+    """expect=201 is what one writes."""
+    server.answers = [Answer(201)]
+    operator = GatewayOperator(task_id="t", method="POST", path="/x", idempotency_key=True, expect=201)
+    assert operator.execute(context) == {}
+
+
 def test_it_comes_with_the_retry_policy_that_knows_its_errors() -> None:
-    """A given policy is kept."""
+    """A policy of the task or of the DAG's default_args is kept."""
     assert isinstance(GatewayOperator(task_id="t", path="/x").retry_policy, GatewayRetryPolicy)
     own = GatewayRetryPolicy()
     assert GatewayOperator(task_id="t", path="/x", retry_policy=own).retry_policy is own
+    with DAG("d", default_args={"retry_policy": own}):
+        assert GatewayOperator(task_id="t", path="/x").retry_policy is own
 
 
 def test_two_bodies_are_refused_when_the_dag_is_parsed() -> None:

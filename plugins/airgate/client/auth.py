@@ -72,7 +72,7 @@ class BearerAuth(_HeaderAuth):
     """A fixed bearer token (RFC 6750)."""
 
     def __init__(self, token: str) -> None:
-        self.secrets = (token,)
+        self.secrets = (_one_line(token),)
 
     def _headers(self, now: float) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.secrets[0]}"}
@@ -83,7 +83,7 @@ class ApiKeyAuth:
 
     def __init__(self, key: str, *, name: str = "X-API-Key", place: Literal["header", "query"] = "header") -> None:
         # In a URL it stands escaped, and must be found there too.
-        self.secrets = (key, quote(key))
+        self.secrets = (_one_line(key), quote(key, safe=""))
         self._name = name
         self._place = place
 
@@ -93,6 +93,13 @@ class ApiKeyAuth:
         if self._place == "query":
             return request.with_param(self._name, self.secrets[0])
         return request.with_headers({self._name: self.secrets[0]})
+
+
+def _one_line(secret: str) -> str:
+    """Refuse what cannot stand in a header, such as the line break behind a token that was read from a file."""
+    if not secret.isprintable() or secret != secret.strip():
+        raise ValueError("the password must be one line without spaces around it, as it is sent in a header")
+    return secret
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ def _error(
     gateway: Gateway | None = None,
     retry_after: float | None = None,
 ) -> GatewayError:
-    secrets = gateway.auth.secrets if gateway else ()
+    secrets = gateway.secrets if gateway else ()
     return kind(
         redact_text(reason, secrets),
         method=request.method,
@@ -199,5 +199,5 @@ def _error(
         attempts=attempts,
         request_id=response.request_id if response else None,
         retry_after=retry_after,
-        excerpt=redact_text(response.text[:EXCERPT_CHARS], secrets) if response else "",
+        excerpt=redact_text(response.text, secrets)[:EXCERPT_CHARS] if response else "",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from airgate.client.auth import Auth, NoAuth
+from airgate.policy.redaction import is_secret_name
 from airgate.policy.retry import RetrySettings
 
 
@@ -28,6 +29,11 @@ class Gateway:
     """Whether the server's certificate is checked, or the path of the CA bundle to check it with."""
     health_path: str = "/"
     """What ``test_connection`` asks for."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that must never be shown: those of the auth, and of headers that are secret by name."""
+        return (*self.auth.secrets, *(value for name, value in self.headers.items() if is_secret_name(name)))
 
     def __post_init__(self) -> None:
         split = urlsplit(self.base_url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -130,7 +130,8 @@ def join_url(
         bare = bare.format_map(values)
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(f"path {path!r} has a placeholder without a value in path_params: {error}") from None
-    if ".." in bare.split("/"):
+    # A server may read these escapes as what they stand for.
+    if ".." in unquote(bare).replace("\\", "/").split("/"):
         raise ValueError(f"path {path!r} must not contain '..'")
     added = urlencode(list(_flatten(params or {})), quote_via=quote)
     query = "&".join(part for part in (query, added) if part)

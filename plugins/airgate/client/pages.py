@@ -3,6 +3,7 @@
 A paginator is a small frozen object. It says where to start, which query parameters a position means, and which
 position follows a page. Positions are plain JSON objects, so that a read can be stored and taken up again anywhere:
 
+    @dataclass(frozen=True)
     class EvenPages:
         def first(self):
             return {"page": 0}
@@ -40,9 +41,24 @@ class Page:
     response: Response
 
     def get(self, name: str) -> Any:
-        """The decoded value beside the records under that name; None when missing."""
-        raw = self.envelope.get(name)
-        return None if raw is None else msgspec.json.decode(raw)
+        """The decoded value beside the records under that dotted name, such as ``meta.next``; None when missing."""
+        first, *rest = name.split(".")
+        raw = self.envelope.get(first)
+        value = None if raw is None else msgspec.json.decode(raw)
+        for inner in rest:
+            value = value.get(inner) if isinstance(value, dict) else None
+        return value
+
+    def count(self, name: str | None) -> int | None:
+        """The number beside the records under that name; None when there is none.
+
+        Raises:
+            InvalidResponse: When something else stands there: to guess an end would lose records.
+        """
+        value = self.get(name) if name else None
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+            return value
+        raise self.response.invalid(f"{name!r} must be a number of 0 or more, not {value!r}")
 
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -102,6 +118,11 @@ class Paginator(Protocol):
         ...
 
 
+def _check_size(name: str, size: int) -> None:
+    if size < 1:
+        raise ValueError(f"{name} must be 1 or more records a page, not {size}")
+
+
 @dataclass(frozen=True, slots=True)
 class CursorPages:
     """Each page names the next one with an opaque text.
@@ -118,6 +139,9 @@ class CursorPages:
     limit_param: str = "limit"
     limit: int = 100
 
+    def __post_init__(self) -> None:
+        _check_size("limit", self.limit)
+
     def first(self) -> Position:
         """No cursor yet."""
         return {"cursor": None}
@@ -131,6 +155,8 @@ class CursorPages:
         cursor = page.get(self.cursor_field)
         if cursor is None or cursor == "":
             return None
+        if not isinstance(cursor, (str, int)):
+            raise page.response.invalid(f"{self.cursor_field!r} must be a text or a number, not {cursor!r}")
         if cursor == position["cursor"]:
             raise page.response.invalid(
                 f"the page names its own cursor as {self.cursor_field!r}: reading would never end"
@@ -154,6 +180,9 @@ class OffsetPages:
     limit: int = 100
     total_field: str | None = "total"
 
+    def __post_init__(self) -> None:
+        _check_size("limit", self.limit)
+
     def first(self) -> Position:
         """Nothing skipped."""
         return {"offset": 0}
@@ -165,9 +194,12 @@ class OffsetPages:
     def after(self, position: Position, page: Page) -> Position | None:
         """The offset behind the records that came, which may be fewer than asked for."""
         offset = position["offset"] + len(page.records)
-        total = page.get(self.total_field) if self.total_field else None
-        more = offset < total if isinstance(total, int) else len(page.records) >= self.limit
-        return {"offset": offset} if page.records and more else None
+        total = page.count(self.total_field)
+        if total is None:
+            return {"offset": offset} if len(page.records) >= self.limit else None
+        if not page.records and offset < total:
+            raise page.response.invalid(f"the page is empty, but {offset} of {total} records have come")
+        return {"offset": offset} if offset < total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +220,9 @@ class NumberedPages:
     first_page: int = 1
     pages_field: str | None = "pages"
 
+    def __post_init__(self) -> None:
+        _check_size("size", self.size)
+
     def first(self) -> Position:
         """The first page's number."""
         return {"page": self.first_page}
@@ -198,7 +233,11 @@ class NumberedPages:
 
     def after(self, position: Position, page: Page) -> Position | None:
         """The next number."""
-        pages = page.get(self.pages_field) if self.pages_field else None
+        pages = page.count(self.pages_field)
+        following = {"page": position["page"] + 1}
+        if pages is None:
+            return following if len(page.records) >= self.size else None
         read = position["page"] - self.first_page + 1
-        more = read < pages if isinstance(pages, int) else len(page.records) >= self.size
-        return {"page": position["page"] + 1} if page.records and more else None
+        if not page.records and read < pages:
+            raise page.response.invalid(f"the page is empty, but it is number {read} of {pages}")
+        return following if read < pages else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Collection
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from types import TracebackType
 
 import requests
@@ -26,12 +29,19 @@ _CHUNK = 1 << 16
 class GatewaySession:
     """One gateway, one pool of connections.
 
-    A session may be shared by threads. Redirects are not followed and no credentials are taken from a ``.netrc`` file.
+    A session may be shared by threads. Redirects are not followed, cookies are not kept, and no credentials are taken
+    from a ``.netrc`` file.
+
+    Raises:
+        ValueError: When the gateway's CA bundle does not exist.
     """
 
     def __init__(self, gateway: Gateway, *, pool_size: int = 10) -> None:
         self.gateway = gateway
+        if isinstance(gateway.verify, str) and not Path(gateway.verify).exists():
+            raise ValueError(f"verify: there is no CA bundle at {gateway.verify}")
         self._http = requests.Session()
+        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._http.auth = _already_signed
         self._http.headers["User-Agent"] = "airgate"
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=pool_size, max_retries=0)
@@ -105,7 +115,8 @@ class GatewaySession:
                 stream=True,
             ) as answer:
                 body = bytearray()
-                for chunk in answer.iter_content(_CHUNK):
+                # Piece by piece as they come in: a server that trickles must not outlast the deadline.
+                while chunk := answer.raw.read1(_CHUNK, decode_content=True):
                     body += chunk
                     if ends is not None and time.monotonic() > ends:
                         return Unanswered("the deadline passed while the answer came in")
@@ -116,14 +127,16 @@ class GatewaySession:
                     request.method,
                     request.safe_url,
                 )
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, requests.exceptions.MissingSchema):
-            raise
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
+            # Their own text may hold the header's value, and with it a secret.
+            raise ValueError(f"{request.method} {request.safe_url} cannot be sent: {type(error).__name__}") from None
         except requests.exceptions.SSLError as error:
-            return NotSent(f"TLS failed: {_cause(error)}")
+            return _tls_failure(error)
         except requests.exceptions.RequestException as error:
             return _failure(error, connect, read)
         except urllib3.exceptions.HTTPError as error:
-            return Unanswered(f"the answer broke off ({type(error).__name__})")
+            timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
+            return Unanswered(f"silence for {read:g} s within the answer" if timed_out else "the answer broke off")
 
 
 def _already_signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -142,6 +155,16 @@ def _failure(error: requests.exceptions.RequestException, connect: float, read: 
     if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
         return Unanswered("the answer broke off")
     return Unanswered("the connection was closed without an answer")
+
+
+def _tls_failure(error: BaseException) -> NotSent | Unanswered:
+    """A refused certificate comes before the request; any other TLS fault may come after it."""
+    link: BaseException | object | None = error
+    while isinstance(link, BaseException):
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return NotSent(f"the server's certificate is not trusted ({link.verify_message})")
+        link = _cause(link) if isinstance(link, requests.exceptions.SSLError) else link.__cause__ or link.__context__
+    return Unanswered("the TLS connection failed")
 
 
 def _cause(error: BaseException) -> object:

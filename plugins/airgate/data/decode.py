@@ -83,6 +83,10 @@ class RecordDecoder:
         if not all(text.lstrip().startswith(b"{") for text in texts):
             raise pa.ArrowInvalid("a record must be a JSON object")
         joined = b"\n".join(texts)
+        try:
+            joined.decode()  # pyarrow does not look, and a table that holds something else cannot be loaded
+        except UnicodeDecodeError as error:
+            raise pa.ArrowInvalid(f"the record is not UTF-8: {error.reason}") from None
         if b"NaN" in joined or b"Infinity" in joined:
             _refuse_constants(texts)
         read = pj.ReadOptions(use_threads=False, block_size=len(joined) + 1)

@@ -20,6 +20,18 @@ log = logging.getLogger(__name__)
 
 _INCOMING = "airgate_incoming"
 
+_NO_TYPE = '"NULL"'
+"""How DuckDB calls the type of a column that holds nothing but nulls."""
+
+_LOSSLESS = {
+    "SMALLINT": {"TINYINT", "UTINYINT"},
+    "INTEGER": {"TINYINT", "SMALLINT", "UTINYINT", "USMALLINT"},
+    "BIGINT": {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER"},
+    "FLOAT": {"TINYINT", "SMALLINT", "UTINYINT", "USMALLINT"},
+    "DOUBLE": {"TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT"},
+}
+"""Type in the table -> types whose every value it holds exactly."""
+
 
 @contextmanager
 def open_duckdb(path: str, *, lock_timeout: float = 120.0, read_only: bool = False) -> Iterator[DuckDBWarehouse]:
@@ -44,7 +56,7 @@ def open_duckdb(path: str, *, lock_timeout: float = 120.0, read_only: bool = Fal
             connection = duckdb.connect(path, read_only=read_only)
             break
         except duckdb.IOException as error:
-            if "lock" not in str(error):
+            if "Could not set lock" not in str(error):
                 raise
             if time.monotonic() >= gives_up:
                 raise TimeoutError(
@@ -82,7 +94,12 @@ class DuckDBWarehouse:
             except BaseException:
                 self.connection.execute("ROLLBACK")
                 raise
-        except (duckdb.ConversionException, duckdb.BinderException, duckdb.ConstraintException) as error:
+        except (
+            duckdb.ConversionException,
+            duckdb.BinderException,
+            duckdb.ConstraintException,
+            duckdb.InvalidInputException,
+        ) as error:
             raise LoadRefused(f"{load.table}: the rows do not fit the table: {error}") from error
         finally:
             self.connection.unregister(_INCOMING)
@@ -101,9 +118,11 @@ class DuckDBWarehouse:
 
     def _merge(self, load: Load, rows: pa.Table) -> LoadResult:
         table = ".".join(map(_quoted, load.table.split(".")))
-        self.connection.execute(f"CREATE TABLE IF NOT EXISTS {table} AS FROM {_INCOMING} LIMIT 0")
-        self._add_columns(table, rows)
-        names = rows.schema.names
+        typed = [_quoted(name) for name, kind, *_ in self.query(f"DESCRIBE FROM {_INCOMING}") if kind != _NO_TYPE]
+        self.connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} AS SELECT {', '.join(typed)} FROM {_INCOMING} LIMIT 0"
+        )
+        names = self._fit_columns(load, table)
         on = " AND ".join(f"t.{_quoted(name)} = i.{_quoted(name)}" for name in load.key)
         others = [name for name in names if name not in load.key]
         update = "UPDATE SET " + ", ".join(f"{_quoted(name)} = i.{_quoted(name)}" for name in others)
@@ -121,13 +140,27 @@ class DuckDBWarehouse:
         )
         return LoadResult(load.table, load.load_id, rows.num_rows, inserted, updated)
 
-    def _add_columns(self, table: str, rows: pa.Table) -> None:
-        """Give the table the columns that only the rows have; earlier rows hold null there."""
-        there = {name for name, *_ in self.query(f"DESCRIBE {table}")}
+    def _fit_columns(self, load: Load, table: str) -> list[str]:
+        """Make room for the rows' columns and give the names of those to write.
+
+        New columns are added to the table; earlier rows hold null there. A column without a single value has no type:
+        one that the table has is written as null, another is left out until it comes with values.
+        """
+        there = {name: kind for name, kind, *_ in self.query(f"DESCRIBE {table}")}
+        names = []
         for name, kind, *_ in self.query(f"DESCRIBE FROM {_INCOMING}"):
             if name not in there:
-                log.warning("%s gets the new column %s %s", table, name, kind)
+                if kind == _NO_TYPE:
+                    continue
+                log.warning("%s gets the new column %s %s", load.table, name, kind)
                 self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {_quoted(name)} {kind}")
+            elif kind not in {there[name], _NO_TYPE, *_LOSSLESS.get(there[name], ())}:
+                raise LoadRefused(
+                    f"{load.table}: the column {name} is {there[name]} in the table and {kind} in the data, which "
+                    "would be rounded or fail; cast it before the load, or alter the table"
+                )
+            names.append(name)
+        return names
 
 
 def _quoted(name: str) -> str:

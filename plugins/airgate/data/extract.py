@@ -16,6 +16,7 @@ from airgate.data.decode import RecordDecoder
 from airgate.data.manifest import Calls, Manifest
 from airgate.data.parts import PART_ROWS, PartWriter
 from airgate.data.storage import Folder
+from airgate.policy.errors import InvalidResponse, Rejected, Unauthorized
 from airgate.policy.idempotency import digest
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class Collection:
 def extract(collection: Collection, fetch: Fetch, folder: Folder, checkpoint: Checkpoint) -> Manifest:
     """Read the collection to its end.
 
-    After each durable part the checkpoint holds the position behind it. A read that dies goes on there; a read that
-    completes clears it.
+    After each durable part the checkpoint holds the position behind it. A read that dies goes on there, or starts from
+    the beginning when the service no longer knows that position; a read that completes clears it.
 
     Args:
         collection: What to read.
@@ -64,9 +65,34 @@ def extract(collection: Collection, fetch: Fetch, folder: Folder, checkpoint: Ch
         GatewayError: When a page cannot be had; the checkpoint stays.
         ValueError: When the balance of records does not hold.
     """
-    paginator = collection.paginator
+    state = _stored(collection, checkpoint)
+    if state is not None:
+        try:
+            return _read(
+                collection, fetch, folder, checkpoint, Manifest.from_json(state["manifest"]), state["position"]
+            )
+        except _PositionRefused as refused:
+            log.warning(
+                "%s: the service no longer knows the stored position (%s); starting from the beginning",
+                *(collection.source, refused.__cause__),
+            )
+    return _read(collection, fetch, folder, checkpoint, None, collection.paginator.first())
+
+
+class _PositionRefused(Exception):
+    """The first page behind a stored position was refused: the cursor has expired."""
+
+
+def _read(
+    collection: Collection,
+    fetch: Fetch,
+    folder: Folder,
+    checkpoint: Checkpoint,
+    manifest: Manifest | None,
+    position: Position | None,
+) -> Manifest:
+    paginator, resumed = collection.paginator, manifest is not None
     decoder = RecordDecoder(collection.schema)
-    manifest, position = _resume(collection, checkpoint)
     writer = PartWriter(folder, collection.schema, manifest, part_rows=collection.part_rows)
     calls = writer.manifest.calls
     while position is not None:
@@ -74,14 +100,22 @@ def extract(collection: Collection, fetch: Fetch, folder: Folder, checkpoint: Ch
             raise ValueError(
                 f"{collection.source} has more than {collection.max_pages} pages; raise max_pages if it must"
             )
-        response = fetch(paginator.params(position))
+        try:
+            response = fetch(paginator.params(position))
+        except (Rejected, InvalidResponse) as error:
+            if resumed and not isinstance(error, Unauthorized):
+                raise _PositionRefused from error
+            raise
+        resumed = False
         page = split_page(response, collection.records)
         _count(calls, response)
         table, misfits = decoder.decode(page.records)
         writer.add(table, misfits, page=calls.pages, position=position)
         calls.pages += 1
         position = paginator.after(position, page)
-        if writer.due and position is not None:
+        # Also behind the last page: a try that Airflow has given up cannot reach the store any more, and must fail
+        # here rather than complete a data set that its successor is writing.
+        if writer.due or position is None:
             writer.flush()
             checkpoint.save(
                 {
@@ -97,17 +131,18 @@ def extract(collection: Collection, fetch: Fetch, folder: Folder, checkpoint: Ch
     return complete
 
 
-def _resume(collection: Collection, checkpoint: Checkpoint) -> tuple[Manifest | None, Position | None]:
+def _stored(collection: Collection, checkpoint: Checkpoint) -> dict[str, Any] | None:
     state = checkpoint.load()
-    first = collection.paginator.first()
     if state is None:
-        return None, first
+        return None
     if state.get("version") != CHECKPOINT_VERSION or state.get("fingerprint") != collection.fingerprint:
         log.warning("%s: the stored checkpoint belongs to another read; starting from the beginning", collection.source)
-        return None, first
-    manifest = Manifest.from_json(state["manifest"])
-    log.warning("%s: resuming behind %d records that an earlier try made durable", collection.source, manifest.received)
-    return manifest, state["position"]
+        return None
+    log.warning(
+        "%s: resuming behind %d records that an earlier try made durable",
+        *(collection.source, state["manifest"]["received"]),
+    )
+    return state
 
 
 def _count(calls: Calls, response: Response) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airgate.data.manifest import Manifest
+from airgate.data.manifest import File, Manifest
 from airgate.data.parts import PART_ROWS, PartWriter
 from airgate.data.storage import Folder
 
@@ -24,19 +25,30 @@ def read_table(manifests: Sequence[Manifest], open_folder: OpenFolder) -> pa.Tab
     """The records of one or more data sets as one table, columns united by name.
 
     Raises:
-        ValueError: When two data sets give a column different types, or none is given.
+        ValueError: When two data sets give a column different types, when a file has changed since its manifest was
+            made, or when no data set is given.
     """
     if not manifests:
         raise ValueError("no data set to read: the list of manifests is empty")
     tables = []
     for manifest in manifests:
         folder = open_folder(manifest.path)
-        tables += [pq.read_table(io.BytesIO(folder.read(part.name))) for part in manifest.parts]
+        tables += [pq.read_table(io.BytesIO(_content(folder, part))) for part in manifest.parts]
     try:
         return pa.concat_tables(tables, promote_options="default")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         paths = ", ".join(manifest.path for manifest in manifests)
         raise ValueError(f"the data sets {paths} do not fit together: {error}") from None
+
+
+def _content(folder: Folder, part: File) -> bytes:
+    content = folder.read(part.name)
+    if hashlib.sha256(content).hexdigest() != part.sha256:
+        raise ValueError(
+            f"{folder.uri}/{part.name} is not the file of its manifest any more: another task writes to the same "
+            "folder, or the task that made it has run again since"
+        )
+    return content
 
 
 def read_frame(manifests: Sequence[Manifest], open_folder: OpenFolder) -> pd.DataFrame:

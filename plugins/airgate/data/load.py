@@ -79,6 +79,8 @@ def check_rows(load: Load, rows: pa.Table) -> None:
         raise LoadRefused(
             f"{load.table}: the key column {', '.join(missing)} is not among the columns {', '.join(rows.schema.names)}"
         )
+    if untyped := [name for name in load.key if pa.types.is_null(rows.schema.field(name).type)]:
+        raise LoadRefused(f"{load.table}: the key column {', '.join(untyped)} has no type, as it holds no value")
     if nulls := [name for name in load.key if rows.column(name).null_count]:
         raise LoadRefused(f"{load.table}: the key column {', '.join(nulls)} holds nulls; drop or mend those rows first")
     keys = rows.select(list(load.key)).group_by(list(load.key)).aggregate([([], "count_all")])

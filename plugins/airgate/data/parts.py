@@ -20,7 +20,9 @@ PART_ROWS = 20_000
 """Default size of a part, in rows."""
 
 # With the temporary names of files that were never finished. Anything else in the folder is somebody else's.
-_OURS = re.compile(r"(part-\d{5,}\.parquet|dead-letters-\d{5,}\.jsonl)|\.(part|dead-letters|manifest)[-.].*\.\d+")
+_OURS = re.compile(
+    r"(part-\d{5,}\.parquet|dead-letters-\d{5,}\.jsonl)|\.(part|dead-letters|manifest)[-.].*\.[0-9a-f]{16}"
+)
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

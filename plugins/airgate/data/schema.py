@@ -29,8 +29,8 @@ def arrow_schema(source: SchemaSource) -> pa.Schema:
 
     ``integer`` becomes int64, ``number`` float64, ``boolean`` bool, ``string`` string; a string of format ``date``
     becomes date32 and of format ``date-time`` timestamp[us, UTC] (a time without an offset is taken as UTC). ``array``
-    becomes a list and ``object`` a struct. A property is nullable unless it is ``required`` and its type does not list
-    ``null``.
+    becomes a list and ``object`` a struct. A column is nullable unless it is ``required`` and its type does not list
+    ``null``; what lies within a list or struct is always nullable.
 
     Raises:
         ValueError: When the schema uses what Arrow columns cannot hold, naming the place as a JSON pointer.
@@ -45,7 +45,11 @@ def arrow_schema(source: SchemaSource) -> pa.Schema:
             raise ValueError(f"schema file {source} is not JSON: {error}") from None
     if not isinstance(source, Mapping):
         raise ValueError(f"a schema must be a JSON object, not {type(source).__name__}")  # noqa: TRY004
-    return pa.schema(_fields(source, ""))
+    required = set(source.get("required", ()))
+    fields = _fields(source, "")
+    if unknown := required.difference(field.name for field in fields):
+        raise ValueError(f"/required: {', '.join(sorted(unknown))} is not among the properties")
+    return pa.schema([field.with_nullable(field.nullable or field.name not in required) for field in fields])
 
 
 def describe_schema(schema: pa.Schema) -> dict[str, str]:
@@ -57,14 +61,7 @@ def _fields(schema: Mapping[str, Any], pointer: str) -> list[pa.Field]:
     properties = schema.get("properties")
     if not isinstance(properties, Mapping) or not properties:
         raise ValueError(f"{pointer or '/'}: an object needs 'properties' to become columns")
-    required = set(schema.get("required", ()))
-    if unknown := required - set(properties):
-        raise ValueError(f"{pointer}/required: {', '.join(sorted(unknown))} is not among the properties")
-    fields = []
-    for name, inner in properties.items():
-        kind, nullable = _type(inner, f"{pointer}/properties/{name}")
-        fields.append(pa.field(name, kind, nullable=nullable or name not in required))
-    return fields
+    return [pa.field(name, *_type(inner, f"{pointer}/properties/{name}")) for name, inner in properties.items()]
 
 
 def _type(schema: Any, pointer: str) -> tuple[pa.DataType, bool]:
@@ -82,8 +79,10 @@ def _type(schema: Any, pointer: str) -> tuple[pa.DataType, bool]:
     if kind in _SCALARS:
         return _SCALARS[kind], nullable
     if kind == "array":
-        item, item_nullable = _type(schema.get("items"), f"{pointer}/items")
-        return pa.list_(pa.field("item", item, nullable=item_nullable)), nullable
+        item, _ = _type(schema.get("items"), f"{pointer}/items")
+        return pa.list_(item), nullable
     if kind == "object":
-        return pa.struct(_fields(schema, pointer)), nullable
+        # pyarrow takes an absent struct for one whose members are all null, and refuses it where one must not be.
+        members = [field.with_nullable(True) for field in _fields(schema, pointer)]
+        return pa.struct(members), nullable
     raise ValueError(f"{pointer}/type: {kind!r} is none of array, boolean, integer, number, object, string")

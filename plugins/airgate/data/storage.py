@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class Folder:
             return
         folder = Path(self.path)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{name}.{os.getpid()}"
+        temporary = folder / f".{name}.{secrets.token_hex(8)}"
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()

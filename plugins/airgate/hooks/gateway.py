@@ -62,7 +62,7 @@ class GatewayHook(BaseHook):
             )
         except ValueError as error:
             raise ValueError(f"connection {self.gateway_conn_id!r}: {error}") from None
-        for secret in gateway.auth.secrets:
+        for secret in gateway.secrets:
             mask_secret(secret)
         return gateway
 
@@ -111,8 +111,11 @@ class GatewayHook(BaseHook):
         body = data.encode() if isinstance(data, str) else data
         if json is not None:
             body = msgspec.json.encode(json)
-            sent.setdefault("Content-Type", "application/json")
+            if not any(name.lower() == "content-type" for name in sent):
+                sent["Content-Type"] = "application/json"
         if idempotency_key is not None:
+            if not idempotency_key.strip():
+                raise ValueError("idempotency_key is empty: a service could not tell one request from another by it")
             sent[HEADER] = idempotency_key
         request = Request(
             method.upper(),

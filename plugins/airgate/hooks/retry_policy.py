@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
@@ -31,6 +31,13 @@ class GatewayRetryPolicy(RetryPolicy):
             return RetryDecision.fail(reason=str(error))
         delay = None if error.retry_after is None else timedelta(seconds=error.retry_after)
         return RetryDecision.retry(delay=delay, reason=str(error))
+
+
+def with_retry_policy(arguments: dict[str, Any]) -> dict[str, Any]:
+    """An operator's arguments, with the policy that knows its errors unless the DAG or the task has one already."""
+    if "retry_policy" in arguments or "retry_policy" in (arguments.get("default_args") or {}):
+        return arguments
+    return {**arguments, "retry_policy": GatewayRetryPolicy()}
 
 
 def _gateway_error(exception: BaseException | None) -> GatewayError | None:

@@ -30,7 +30,15 @@ def task_folder_uri(ti: Any) -> str:
         )
     if "://" not in root:
         raise ValueError(f"[airgate] data_root must be a URI such as file:///data, not {root!r}")
-    names = [ti.dag_id, ti.run_id, ti.task_id]
-    if ti.map_index >= 0:
-        names.append(str(ti.map_index))
-    return "/".join([root, *(quote(name, safe="-_.") for name in names)])
+    names = [_segment(name) for name in (ti.dag_id, ti.run_id, ti.task_id)]
+    return "/".join([root, *names, *map_index_segment(ti)])
+
+
+def map_index_segment(ti: Any) -> list[str]:
+    """What tells the folders of mapped task instances apart; nothing for one that is not mapped."""
+    return [str(ti.map_index)] if ti.map_index is not None and ti.map_index >= 0 else []
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path; a run may be called '..'."""
+    return quote(name, safe="-_.") if name.strip(".") else name.replace(".", "%2E")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from airgate.client.pages import Paginator
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.retry_policy import GatewayRetryPolicy
+from airgate.hooks.retry_policy import with_retry_policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,7 +32,8 @@ class GatewayExtractOperator(BaseOperator):
         schema: The records' JSON Schema: a mapping, or the path of a JSON file; an Arrow schema does as well.
         query: Query parameters beside those of the paginator.
         records: Dotted path of the list of records in an answer, such as ``result.items``; empty for a bare list.
-        output_path: URI of the folder to write, instead of one for each task instance below the data root.
+        output_path: URI of the folder to write, instead of one for each task instance below the data root. Each run
+            needs one of its own, such as ``s3://bucket/flights/{{ run_id }}``; mapped tasks add their index.
         part_rows: Rows after which a part is written and the position stored.
         max_pages: A read that needs more pages fails.
         gateway_conn_id: Connection of type ``gateway``.
@@ -55,8 +57,7 @@ class GatewayExtractOperator(BaseOperator):
         gateway_conn_id: str = GatewayHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retry_policy", GatewayRetryPolicy())
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.path = path
         self.paginator = paginator
         self.schema = schema
@@ -66,9 +67,24 @@ class GatewayExtractOperator(BaseOperator):
         self.part_rows = part_rows
         self.max_pages = max_pages
         self.gateway_conn_id = gateway_conn_id
+        if problem := self._problem():
+            raise ValueError(f"task {self.task_id!r}: {problem}")
+
+    def _problem(self) -> str | None:
         for name in ("part_rows", "max_pages"):
             if getattr(self, name) < 1:
-                raise ValueError(f"task {self.task_id!r}: {name} must be 1 or more, not {getattr(self, name)}")
+                return f"{name} must be 1 or more, not {getattr(self, name)}"
+        if isinstance(self.paginator, type) or not hasattr(self.paginator, "after"):
+            return f"paginator must be a paginator such as CursorPages(), not {self.paginator!r}"
+        if type(self.paginator).__repr__ is object.__repr__:
+            # Its text decides whether a checkpoint belongs to this read, and must be the same in every process.
+            name = type(self.paginator).__name__
+            return f"the paginator {name} needs a repr that tells its settings; make it a dataclass"
+        if isinstance(self.schema, (str, Path)) and not Path(self.schema).is_file():
+            return f"schema: there is no file {self.schema}"
+        query = self.query if isinstance(self.query, Mapping) else {}
+        taken = set(query) & set(self.paginator.params(self.paginator.first()))
+        return f"query: {', '.join(sorted(taken))} is the paginator's to set" if taken else None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the collection and return its manifest."""
@@ -76,12 +92,12 @@ class GatewayExtractOperator(BaseOperator):
         from airgate.data.extract import Collection, extract
         from airgate.data.schema import arrow_schema
         from airgate.hooks.state import TaskStateCheckpoint
-        from airgate.hooks.storage import open_folder, task_folder_uri
+        from airgate.hooks.storage import open_folder
         from airgate.policy.idempotency import digest
 
         hook = GatewayHook(self.gateway_conn_id)
         query = dict(self.query or {})
-        folder = open_folder(self.output_path or task_folder_uri(context["ti"]))
+        folder = open_folder(self._folder_uri(context["ti"]))
         collection = Collection(
             source=f"GET {self.path}",
             paginator=self.paginator,
@@ -99,6 +115,13 @@ class GatewayExtractOperator(BaseOperator):
         )
         self._report(manifest)
         return manifest.to_json()
+
+    def _folder_uri(self, ti: Any) -> str:
+        from airgate.hooks.storage import map_index_segment, task_folder_uri
+
+        if not self.output_path:
+            return task_folder_uri(ti)
+        return "/".join([self.output_path.rstrip("/"), *map_index_segment(ti)])
 
     def _report(self, manifest: Manifest) -> None:
         calls = manifest.calls

@@ -9,8 +9,11 @@ from airflow.sdk import BaseOperator
 
 from airgate.client.message import Response
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.retry_policy import GatewayRetryPolicy
+from airgate.hooks.retry_policy import with_retry_policy
+from airgate.hooks.state import SentMark
+from airgate.policy.errors import GatewayError, OutcomeUnknown
 from airgate.policy.idempotency import idempotency_key
+from airgate.policy.retry import IDEMPOTENT_METHODS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
 class GatewayOperator(BaseOperator):
     """Calls a service behind the gateway; the answer's JSON is the task's result.
+
+    A POST or PATCH without an idempotency key leaves at most once, unless the task is cleared: not only is it not
+    repeated within a try, a try whose predecessor may have sent it, and died or failed later, raises
+    ``OutcomeUnknown`` instead of sending.
 
     Args:
         method: HTTP method.
@@ -30,7 +37,7 @@ class GatewayOperator(BaseOperator):
         idempotency_key: Give one only to a service that honours the ``Idempotency-Key`` header. True makes one that
             stays the same over all tries of this task in this run, so that a retry cannot repeat an effect; a text is
             sent as it is.
-        expect: Statuses that count as success; None means 200 to 299.
+        expect: Status, or statuses, that count as success; None means 200 to 299.
         response_filter: Turns the response into the task's result.
         gateway_conn_id: Connection of type ``gateway``.
     """
@@ -60,13 +67,12 @@ class GatewayOperator(BaseOperator):
         data: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         idempotency_key: str | bool | None = None,
-        expect: Collection[int] | None = None,
+        expect: int | Collection[int] | None = None,
         response_filter: Callable[[Response], Any] | None = None,
         gateway_conn_id: str = GatewayHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retry_policy", GatewayRetryPolicy())
-        super().__init__(**kwargs)
+        super().__init__(**with_retry_policy(kwargs))
         self.method = method
         self.path = path
         self.path_params = path_params
@@ -75,7 +81,7 @@ class GatewayOperator(BaseOperator):
         self.data = data
         self.headers = headers
         self.idempotency_key = idempotency_key
-        self.expect = expect
+        self.expect = {expect} if isinstance(expect, int) else expect
         self.response_filter = response_filter
         self.gateway_conn_id = gateway_conn_id
         if json is not None and data is not None:
@@ -83,17 +89,11 @@ class GatewayOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Make the call and return its result."""
-        response = GatewayHook(self.gateway_conn_id).call(
-            self.method,
-            self.path,
-            path_params=self.path_params,
-            params=self.query,
-            json=self.json,
-            data=self.data,
-            headers=self.headers,
-            idempotency_key=self._key(context),
-            expect=self.expect,
-        )
+        key = self._key(context)
+        if key is not None or self.method.upper() in IDEMPOTENT_METHODS:
+            response = self._call(key)
+        else:
+            response = self._call_once(SentMark(context["task_state_store"], context["ti"].max_tries))
         self.log.info(
             "%s %s answered %d (%d bytes, %d attempts)",
             *(response.method, response.url, response.status, len(response.bytes), response.attempts),
@@ -103,6 +103,36 @@ class GatewayOperator(BaseOperator):
         if not response.bytes:
             return None
         return response.json() if "json" in response.headers.get("content-type", "") else response.text
+
+    def _call(self, key: str | None) -> Response:
+        return GatewayHook(self.gateway_conn_id).call(
+            self.method,
+            self.path,
+            path_params=self.path_params,
+            params=self.query,
+            json=self.json,
+            data=self.data,
+            headers=self.headers,
+            idempotency_key=key,
+            expect=self.expect,
+        )
+
+    def _call_once(self, mark: SentMark) -> Response:
+        if mark.there:
+            raise OutcomeUnknown(
+                "an earlier try may have sent this write and did not live to record its end; clear the task to send it "
+                "again",
+                method=self.method,
+                url=self.path,
+            )
+        mark.put()
+        try:
+            return self._call(None)
+        except (GatewayError, ValueError) as error:
+            # Of an unkeyed write only what provably had no effect is retryable; a ValueError comes before it is sent.
+            if not isinstance(error, GatewayError) or error.retryable:
+                mark.take_back()
+            raise
 
     def _key(self, context: Context) -> str | None:
         if not isinstance(self.idempotency_key, bool):

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class TableLoadOperator(BaseOperator):
     """Merges a data set into a table by key, in one transaction.
 
-    A row whose key is in the table replaces that row, others are added; the table is made when missing. The transaction
-    also enters the load's id, made from the task instance and the data, so that a repeated load does nothing.
+    A row whose key is in the table replaces that row, others are added; the table is made when missing. The
+    transaction also enters the load's id, made from the task instance and the data, so that a load repeated by a retry
+    does nothing; clearing the task loads again.
 
     Args:
         data: Manifest of the data set, or a list of them: the result of an extract or ``@task.dataframe`` task.
@@ -54,14 +55,16 @@ class TableLoadOperator(BaseOperator):
         from airgate.hooks.storage import open_folder
         from airgate.policy.idempotency import digest
 
-        given = [self.data] if isinstance(self.data, Mapping) else list(self.data[:])
+        data: Any = self.data
+        given = list(data[:]) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
         manifests = [Manifest.from_json(value) for value in given]
         ti = context["ti"]
         content = [part.sha256 for manifest in manifests for part in manifest.parts]
         load = Load(
             self.table,
             tuple(self.key),
-            load_id=digest((ti.dag_id, ti.run_id, ti.task_id, ti.map_index, self.table, *content)),
+            # max_tries grows when a task is cleared, and only then: a clear means that the load is wanted again.
+            load_id=digest((ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, self.table, *content)),
         )
         rows = read_table(manifests, open_folder)
         with WarehouseHook(self.warehouse_conn_id).get_conn() as warehouse:

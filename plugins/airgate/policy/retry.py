@@ -14,6 +14,9 @@ from http import HTTPStatus
 
 from airgate.policy.outcome import Answered, NotSent, Outcome
 
+_FOR_EVER = 366 * 86_400.0
+"""Seconds; what a server asks for beyond this is read as this."""
+
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 REFUSED_STATUSES = frozenset({425, 429})
@@ -106,7 +109,7 @@ def decide(
     asked = retry_after(outcome.headers, now) if isinstance(outcome, Answered) else None
     if attempt >= settings.attempts:
         return GiveUp(retryable=True, retry_after=asked)
-    ceiling = min(settings.backoff_cap, settings.backoff * 2.0 ** (attempt - 1))
+    ceiling = min(settings.backoff_cap, settings.backoff * 2.0 ** min(attempt - 1, 64))
     # The server's wait is a floor: jitter comes on top, so that callers told the same second do not return together.
     delay = ceiling * jitter if asked is None else asked + min(ceiling, 1.0) * jitter
     if delay > settings.max_inline_wait:
@@ -131,14 +134,14 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if not value:
         return None
     if value.isascii() and value.isdigit():
-        return float(value)
+        return min(float(value), _FOR_EVER)
     try:
         date = parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
-    return max(0.0, date.timestamp() - now)
+    return min(max(0.0, date.timestamp() - now), _FOR_EVER)
 
 
 def describe(outcome: Outcome) -> str:

@@ -134,6 +134,10 @@ def _cors_problems(cors: object) -> Iterator[Problem]:
             yield at(("cors", key), "it is not a list of texts", 'Write a list such as ["GET", "POST"]')
     if not isinstance(cors.get("allow_credentials", False), bool):
         yield at(("cors", "allow_credentials"), "it is neither true nor false", "Write true or false")
+    origins = cors.get("allow_origins")
+    if cors.get("allow_credentials") is True and isinstance(origins, list) and "*" in origins:
+        what = "'*' with allow_credentials lets every site act with its visitor's credentials"
+        yield at(("cors", "allow_origins"), what, "List the origins, or set allow_credentials to false")
     age = cors.get("max_age", 0)
     if isinstance(age, bool) or not isinstance(age, int | float) or age < 0:
         yield at(("cors", "max_age"), "it is not a number of seconds", "Write a number, zero or more")

@@ -7,7 +7,7 @@ from airgate.spec.config import LATER_TYPES, PROXY_TYPES
 from airgate.spec.mapping import is_header_name
 from airgate.spec.problem import Path, Problem, at, not_an_object, unknown_keys
 from airgate.spec.routing import WILDCARD, is_parameter
-from airgate.spec.url import normalise_path
+from airgate.spec.url import canonical_path, normalise_path
 
 _ROUTE_KEYS = ("method", "path", "integration", "auth", "mapping", "variables", "response", "pre_process")
 _INTEGRATION_KEYS = ("type", "server", "binding", "function", "post_process")
@@ -49,12 +49,15 @@ def _match_problems(here: Path, route: dict[str, object]) -> Iterator[Problem]:
     if not isinstance(path, str) or not path.startswith("/"):
         yield at((*here, "path"), "the path does not begin with a slash", "Write a path such as /flights or /a/{.+}")
         return
+    if "//" in path:
+        yield at((*here, "path"), "no request can match an empty segment", "Write one slash")
+        return
     for segment in path.split("/"):
         if segment == WILDCARD or is_parameter(segment):
             continue
-        sent = normalise_path(f"/{segment}".encode())[1:]
-        if sent != segment:
-            cure = "A parameter or wildcard fills a whole segment" if "{" in segment else "Write it percent-escaped"
+        sent = canonical_path(normalise_path(f"/{segment}".encode()))
+        if sent != f"/{segment}":
+            cure = "A parameter or wildcard fills a whole segment" if "{" in segment else f"Write {(sent or '/')[1:]!r}"
             yield at((*here, "path"), f"no request can match the segment {segment!r}", cure)
             return
 

@@ -1,7 +1,7 @@
 """The gateway's file, read as leniently as the gateway does and compiled into what serves a request."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from airgate.spec import authorizer, cors, mapping
@@ -90,12 +90,32 @@ def load(text: str, environment: Mapping[str, str], mode: Mode) -> Gateway:
         routes = [_route(entry, file, judge, mode) for entry in _entries(file.get("paths"))]
     except BrokenFile:
         return _failing(cross_origin, mode, INTERNAL_ERROR)
+    if mode == "strict":
+        routes = _with_shared_claims(routes)
     calls = any(isinstance(route.action, Proxy) for route in routes)
     return Gateway(RouteTable(routes), judge, cross_origin, mode, calls_upstreams=calls)
 
 
 def _failing(cross_origin: cors.Cors | None, mode: Mode, answer: Answer) -> Gateway:
     return Gateway(RouteTable(()), None, cross_origin, mode, failure=answer)
+
+
+def _with_shared_claims(routes: list[Route]) -> list[Route]:
+    """Make a header that one route maps the gateway's to set on every route to the same server.
+
+    A server that trusts it there would trust it from a caller on an unguarded route, too.
+    """
+    claimed: dict[str, frozenset[str]] = {}
+    for route in routes:
+        if isinstance(route.action, Proxy):
+            names = route.action.headers.claimed
+            claimed[route.action.server] = claimed.get(route.action.server, frozenset()) | names
+    return [
+        replace(route, action=replace(proxy, headers=replace(proxy.headers, claimed=claimed[proxy.server])))
+        if isinstance(proxy := route.action, Proxy)
+        else route
+        for route in routes
+    ]
 
 
 def _entries(paths: object) -> Iterable[dict[str, object]]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airgate.spec.answer import INTERNAL_ERROR, NO_MATCH, PREFLIGHT, Answer
+from airgate.spec.answer import AMBIGUOUS_PATH, INTERNAL_ERROR, NO_MATCH, PREFLIGHT, Answer
 from airgate.spec.config import Gateway, Proxy
 from airgate.spec.mapping import BadHeader, forwarded_query
 from airgate.spec.message import Request, header_text
 from airgate.spec.target import upstream_path
-from airgate.spec.url import Origin, normalise_path
+from airgate.spec.url import Origin, canonical_path, normalise_path
 
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
@@ -36,6 +36,11 @@ def decide(gateway: Gateway, request: Request, now: float) -> Answer | Forward:
     if gateway.failure is not None:
         return gateway.failure
     path = normalise_path(request.raw_path)
+    if gateway.mode == "strict":
+        canonical = canonical_path(path)
+        if canonical is None:
+            return AMBIGUOUS_PATH
+        path = canonical
     routes = gateway.routes.matches(request.method, path)
     if gateway.cors and request.method == "OPTIONS" and not any(route.method == "OPTIONS" for route in routes):
         return PREFLIGHT
@@ -59,8 +64,14 @@ def decide(gateway: Gateway, request: Request, now: float) -> Answer | Forward:
 
 def _forward(proxy: Proxy, path: str, request: Request, claims: Mapping[str, object] | None) -> Forward:
     mapped = {name: value for name, value in proxy.headers.headers(request, claims).items() if name not in _NOT_MAPPED}
-    dropped = {name.encode() for name in proxy.headers.claimed - _NOT_MAPPED | mapped.keys()} | _NOT_FORWARDED
-    headers = [(name.decode(), header_text(value)) for name, value in request.headers if name not in dropped]
+    dropped = {name.encode() for name in mapped} | _NOT_FORWARDED
+    # Many servers hand `x_user` and `x-user` to their application as one name.
+    claimed = {name.replace("_", "-").encode() for name in proxy.headers.claimed - _NOT_MAPPED}
+    headers = [
+        (name.decode(), header_text(value))
+        for name, value in request.headers
+        if name not in dropped and name.replace(b"_", b"-") not in claimed
+    ]
     return Forward(
         server=proxy.server,
         origin=proxy.origin,

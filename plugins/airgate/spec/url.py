@@ -4,7 +4,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import idna
 
@@ -19,6 +19,8 @@ _AUTHORITY = re.compile(r"[/\\]*([^/\\?#]*)(.*)", re.DOTALL)
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _SLASHES = re.compile("/{2,}")
+# Letters, digits and -._~: RFC 3986 (2.3) says that their escapes mean the same.
+_PLAIN_ESCAPE = re.compile("%(2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])")
 
 
 def _escape_table(kept: str) -> list[str]:
@@ -66,6 +68,17 @@ def escape_query(raw: bytes) -> str:
 def collapse_slashes(path: str) -> str:
     """The path with each run of slashes as one."""
     return _SLASHES.sub("/", path) if "//" in path else path
+
+
+def canonical_path(path: str) -> str | None:
+    """The one spelling of a normalised path: runs of slashes as one, no escape that stands for a plain character.
+
+    Routing and upstream then speak of the same path, and a guarded one has no second name. None when the path hides a
+    `..` behind an escaped slash or backslash: what an upstream makes of that cannot be known.
+    """
+    plain = _PLAIN_ESCAPE.sub(lambda found: chr(int(found[1], 16)), collapse_slashes(path))
+    hidden = "%" in plain and ".." in unquote(plain).replace("\\", "/").split("/")
+    return None if hidden else plain
 
 
 def parse_form(query: bytes) -> list[tuple[str, str]]:
