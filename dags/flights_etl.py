@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, Param, dag, result, task
+from airflow.sdk.exceptions import AirflowFailException
 
 from airgate.hooks import GatewayRetryPolicy, WarehouseHook
 from airgate.operators import GatewayExtractOperator, TableLoadOperator
@@ -161,7 +162,8 @@ def flights_etl() -> None:
         if flights["written"] and not mart["written"]:
             problems.append("carrier_daily is empty although there are flights")
         if problems:
-            raise ValueError(f"quality gate for {day}: {'; '.join(problems)}")
+            # Not a ValueError: no retry makes the data better.
+            raise AirflowFailException(f"quality gate for {day}: {'; '.join(problems)}")
 
     @result
     @task(pool="warehouse")
@@ -176,7 +178,7 @@ def flights_etl() -> None:
         with WarehouseHook().get_conn() as warehouse:
             [(there,)] = warehouse.query("SELECT count(*) FROM flights WHERE date = ?", [day])
         if there != loaded["rows"]:
-            raise ValueError(
+            raise AirflowFailException(
                 f"{loaded['rows']} flights of {day} were loaded, but the table holds {there}: rows of an earlier load "
                 "are no longer in the source"
             )

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from airflow.sdk.api.datamodels._generated import BundleInfo, DagRun, TIRunContext
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 if TYPE_CHECKING:
@@ -125,14 +126,14 @@ def test_the_gate_says_what_is_wrong(
     gate: Callable[..., None], flights: dict[str, Any], cleaned: dict[str, Any], mart: dict[str, Any], said: str
 ) -> None:
     """Each kind of bad data stops the run with the day and the reason in words."""
-    with pytest.raises(ValueError, match=r"^quality gate for 2014-01-01: ") as raised:
+    with pytest.raises(AirflowFailException, match=r"^quality gate for 2014-01-01: ") as raised:
         gate("2014-01-01", flights, cleaned, mart, "0.05")
     assert said in str(raised.value)
 
 
 def test_the_gate_names_every_problem_at_once(gate: Callable[..., None]) -> None:
     """Whoever is on call sees all that is wrong, and where the dead letters lie."""
-    with pytest.raises(ValueError, match="quality gate") as raised:
+    with pytest.raises(AirflowFailException, match="quality gate") as raised:
         gate("2013-01-01", manifest(100, 50), manifest(49), manifest(0), "0.05")
     assert str(raised.value).count("; ") >= 3
     assert "file:///data/flights/dead-letters-*.jsonl" in str(raised.value)
