@@ -1,0 +1,1 @@
+"""What `scripts/NAME` becomes once its environment is ready: one module a command."""

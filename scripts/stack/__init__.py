@@ -1,0 +1,1 @@
+"""The embedded stack: sample services, gateway and all of Airflow as supervised processes on loopback."""
