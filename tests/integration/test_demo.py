@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import Demo, content, rows_per_day
 
 from stack import marks
+from tests.running_demo import Demo, content, rows_per_day
 
 pytestmark = pytest.mark.integration
 
