@@ -80,7 +80,7 @@ class RecordDecoder:
 
     def _parse(self, texts: list[bytes]) -> pa.Table:
         # A bare null as a record crashes pyarrow's reader (measured with 26.0), so nothing but objects may reach it.
-        if not all(text.lstrip().startswith(b"{") for text in texts):
+        if not all(map(_is_object, texts)):
             raise pa.ArrowInvalid("a record must be a JSON object")
         joined = b"\n".join(texts)
         try:
@@ -93,12 +93,12 @@ class RecordDecoder:
         table = pj.read_json(io.BytesIO(joined), read_options=read, parse_options=self._options)
         if table.num_rows != len(texts):
             raise pa.ArrowInvalid("a record must be a single JSON object")
-        return table.select(self.schema.names).cast(self.schema)
+        return table if table.schema.equals(self.schema) else table.select(self.schema.names).cast(self.schema)
 
     def _reason(self, text: bytes, error: pa.ArrowInvalid) -> str:
         """Name the field at fault: pyarrow names it only for some kinds of misfit."""
         message = str(error).removeprefix("JSON parse error: ").removesuffix(" in row 0").strip()
-        if not text.lstrip().startswith(b"{"):
+        if not _is_object(text):
             return message
         try:
             values = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
@@ -128,6 +128,11 @@ class RecordDecoder:
         if unknown:
             log.warning("left out, because the schema does not name them: %s", ", ".join(sorted(unknown)))
         self._checked_names = True
+
+
+def _is_object(text: bytes) -> bool:
+    """Whether a JSON text, which has no white space around it, is an object."""
+    return text[:1] == b"{"
 
 
 def _refuse_constants(texts: Sequence[bytes]) -> None:
