@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airgate.client.auth import BearerAuth
-from airgate.client.flow import Event, Send, Wait, call_flow
+from airgate.client.effects import Event, Send, Wait
+from airgate.client.flow import Shared, call_flow
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request, Response, headers_of
+from airgate.policy.budget import RetryBudget
 from airgate.policy.errors import (
     Conflict,
     DeadlineExceeded,
@@ -19,9 +24,11 @@ from airgate.policy.errors import (
     NotFound,
     OutcomeUnknown,
     RateLimited,
+    Unauthorized,
     Unavailable,
 )
-from airgate.policy.outcome import NotSent, Unanswered
+from airgate.policy.outcome import NotSent, Unanswered, Unusable
+from airgate.policy.pacing import Pace
 from airgate.policy.retry import RetrySettings
 
 GATEWAY = Gateway(
@@ -42,13 +49,15 @@ def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> Response:
 class Course:
     """Plays the events in turn, on a clock that moves only when the flow waits or an attempt takes time."""
 
-    def __init__(self, request: Request, events: Iterable[Event], *, takes: float = 0.0, **kwargs) -> None:
+    def __init__(
+        self, request: Request, events: Iterable[Event], *, takes: float = 0.0, gateway: Gateway = GATEWAY, **kwargs
+    ) -> None:
         self.now = 1_000_000.0
         self.sent: list[Send] = []
         self.waits: list[float] = []
         self.response: Response | None = None
         self.error: GatewayError | None = None
-        flow = call_flow(request, GATEWAY, clock=lambda: self.now, jitter=lambda: 1.0, **kwargs)
+        flow = call_flow(request, gateway, clock=lambda: self.now, jitter=lambda: 1.0, **kwargs)
         remaining = iter(events)
         event: Event = None
         try:
@@ -165,3 +174,93 @@ def test_a_request_id_is_found_whoever_gave_it() -> None:
     error = Course(GET, [answer(400, x_request_id="r-7")]).error
     assert error is not None
     assert "request id r-7" in str(error)
+
+
+class RenewableToken(BearerAuth):
+    """A token that can be had anew once it was refused."""
+
+    def __init__(self) -> None:
+        super().__init__("old-token")
+
+    def renew(self, request: Request) -> bool:
+        helps = request.headers["Authorization"] == "Bearer old-token"
+        self.secrets = ("new-token",)
+        return helps
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+def test_a_refused_token_is_renewed_once(request_: Request) -> None:
+    """401 comes before any effect: the call goes again at once with a fresh token, a write without a key as well."""
+    gateway = dataclasses.replace(GATEWAY, auth=RenewableToken())
+    course = Course(request_, [answer(401), answer()], gateway=gateway)
+    assert [send.request.headers["Authorization"] for send in course.sent] == ["Bearer old-token", "Bearer new-token"]
+    assert course.response is not None
+    assert (course.response.attempts, course.waits) == (2, [])
+    refused = Course(request_, [answer(401), answer(401)], gateway=dataclasses.replace(GATEWAY, auth=RenewableToken()))
+    assert isinstance(refused.error, Unauthorized)
+
+
+def test_a_limit_that_is_used_up_holds_the_next_call_back() -> None:
+    """An answer says that nothing is left for four seconds: the next call waits them instead of meeting a 429."""
+    shared = Shared.of(GATEWAY)
+    Course(GET, [answer(ratelimit='"a";r=0;t=4')], shared=shared)
+    second = Course(GET, [answer()], shared=shared)
+    assert second.waits == [4.0]
+    assert second.response is not None
+    assert second.response.waited == 4.0
+
+
+def test_a_long_hold_gives_the_slot_back() -> None:
+    """A wait above max_inline_wait leaves as a retryable error, before anything is sent."""
+    shared = Shared.of(GATEWAY)
+    Course(GET, [answer(ratelimit='"a";r=0;t=15')], shared=shared)
+    second = Course(POST, [], shared=shared)
+    assert isinstance(second.error, RateLimited)
+    assert (second.error.retryable, second.error.retry_after, second.sent) == (True, 15.0, [])
+
+
+def test_a_hold_beyond_the_deadline_is_not_begun() -> None:
+    """There is no time for it."""
+    shared = Shared.of(GATEWAY)
+    Course(GET, [answer(ratelimit='"a";r=0;t=60')], shared=shared)
+    assert isinstance(Course(GET, [], shared=shared).error, DeadlineExceeded)
+
+
+def test_a_spent_budget_stops_retries_but_not_calls() -> None:
+    """Each call is still sent once; its error stays retryable, for Airflow's own, slower retries."""
+    shared = Shared(Pace(), RetryBudget(0.2, reserve=1))
+    assert len(Course(GET, [answer(503), answer()], shared=shared).sent) == 2
+    course = Course(GET, [answer(503), answer()], shared=shared)
+    assert len(course.sent) == 1
+    assert isinstance(course.error, Unavailable)
+    assert course.error.retryable
+
+
+def test_an_answer_that_cannot_be_taken_in_is_final() -> None:
+    """Asking again would bring it again."""
+    error = Course(GET, [Unusable(200, "the answer has more than 5 bytes")]).error
+    assert isinstance(error, InvalidResponse)
+    assert (error.status, error.retryable, error.attempts) == (200, False, 1)
+
+
+CLIENT_EVENTS = st.one_of(
+    st.sampled_from([200, 302, 400, 401, 408, 425, 429, 500, 503]).map(answer),
+    st.sampled_from([answer(429, retry_after="3"), answer(503, retry_after="99"), answer(307, location="/y")]),
+    st.sampled_from([NotSent("refused"), Unanswered("cut"), Unusable(200, "too large")]),
+)
+
+
+@given(st.sampled_from([GET, POST, KEYED]), st.lists(CLIENT_EVENTS, min_size=12, max_size=12), st.floats(0.0, 9.0))
+def test_no_course_of_events_breaks_a_promise(request_: Request, events: list[Event], takes: float) -> None:
+    """Every call ends, within its attempts and its deadline, and an unkeyed write that may have arrived goes once."""
+    course = Course(request_, events, takes=takes, gateway=dataclasses.replace(GATEWAY, auth=RenewableToken()))
+    assert (course.response is None) != (course.error is None)
+    # Three attempts; beyond them one renewal of the token, and redirects for reads.
+    assert len(course.sent) <= 3 + 1 + (5 if request_.method == "GET" else 0)
+    assert all(send.timeout is not None and 0 < send.timeout <= 20 for send in course.sent)
+    assert course.now - 1_000_000 <= 20 + takes
+    if request_ is POST:
+        harmless = (NotSent, Response)
+        for event in events[: len(course.sent) - 1]:
+            assert isinstance(event, harmless)
+            assert not isinstance(event, Response) or event.status in {401, 425, 429}

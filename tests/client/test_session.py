@@ -148,12 +148,54 @@ def test_a_missing_bundle_is_named(server: ScriptedServer) -> None:
         session(server.url, verify="/nowhere")
 
 
-def test_a_redirect_is_not_followed(server: ScriptedServer) -> None:
+def test_a_redirect_within_the_origin_is_followed_for_reads(server: ScriptedServer) -> None:
+    """The same server may name another path of its own; the signature goes along."""
+    server.answers = [Answer(302, headers={"Location": "/other?a=1"}), Answer(body=b"[1]")]
+    with session(server.url, headers={"X-Team": "data"}) as http:
+        assert get(http).json() == [1]
+    assert [(seen.path, seen.query, seen.headers["x-team"]) for seen in server.seen] == [
+        ("/x", {}, "data"),
+        ("/other", {"a": ["1"]}, "data"),
+    ]
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:9/", "//elsewhere.test/x", "https://127.0.0.1/"])
+def test_a_redirect_to_another_origin_is_not_followed(server: ScriptedServer, location: str) -> None:
     """Credentials never travel to another place that an answer names."""
-    server.answers = [Answer(302, headers={"Location": f"{server.url}/other"})]
-    with session(server.url) as http, pytest.raises(InvalidResponse, match="never followed"):
+    server.answers = [Answer(302, headers={"Location": location})]
+    with session(server.url) as http, pytest.raises(InvalidResponse, match="not followed"):
         get(http)
     assert [seen.path for seen in server.seen] == ["/x"]
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_write_is_not_redirected(server: ScriptedServer, status: int) -> None:
+    """A POST goes to the place that the DAG named, or nowhere."""
+    server.answers = [Answer(status, headers={"Location": "/other"})]
+    with session(server.url) as http, pytest.raises(InvalidResponse, match="not followed"):
+        get(http, method="POST", body=b"{}")
+    assert len(server.seen) == 1
+
+
+def test_redirects_come_to_an_end(server: ScriptedServer) -> None:
+    """A server that sends in circles is left after five."""
+    server.answers = [Answer(302, headers={"Location": "/x"})]
+    with session(server.url) as http, pytest.raises(InvalidResponse):
+        get(http)
+    assert len(server.seen) == 6
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_an_answer_beyond_the_limit_is_left(server: ScriptedServer, coding: str) -> None:
+    """A body of 64 MB, also one that comes as 64 KB of gzip, is not taken in, and not asked for again."""
+    body = bytes(2**26)
+    if coding == "gzip":
+        server.answers = [Answer(body=gzip.compress(body), headers={"Content-Encoding": "gzip"})]
+    else:
+        server.answers = [Answer(body=body)]
+    with session(server.url, max_response_bytes=2**20) as http, pytest.raises(InvalidResponse, match="1048576 bytes"):
+        get(http)
+    assert len(server.seen) == 1
 
 
 def test_a_netrc_file_does_not_replace_the_signature(

@@ -11,15 +11,16 @@ import dataclasses
 import secrets
 import threading
 from collections.abc import Generator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import quote
 
 import jwt
 
+from airgate.client.effects import Wait
 from airgate.client.message import Request, Response
 
-Signing = Generator[Request, Response, Request]
-"""Yields requests that must be answered first; returns the signed request."""
+Signing = Generator[Request | Wait, Response | None, Request]
+"""Yields requests that must be answered first, or waits (answered with None); returns the signed request."""
 
 
 class Auth(Protocol):
@@ -32,6 +33,15 @@ class Auth(Protocol):
     @property
     def secrets(self) -> tuple[str, ...]:
         """The values that must never be shown."""
+        ...
+
+
+@runtime_checkable
+class RenewableAuth(Auth, Protocol):
+    """Signs with a token that can be had anew when the gateway refuses it before its time."""
+
+    def renew(self, request: Request) -> bool:
+        """Forget the token that the refused, signed ``request`` carried; False when a new one would not help."""
         ...
 
 

@@ -40,8 +40,10 @@ def gateway_from_fields(
         base_url=_base_url(host, port, scheme),
         auth=_auth(fields, login, password),
         retry=RetrySettings(
-            **{name: fields[name] for name in ("attempts", "backoff", "backoff_cap", "deadline", "max_inline_wait")}
+            **{name: fields[name] for name in ("attempts", "backoff", "backoff_cap", "deadline", "max_inline_wait")},
+            budget=fields["retry_budget"],
         ),
+        max_response_bytes=fields["max_response_bytes"],
         connect_timeout=fields["connect_timeout"],
         read_timeout=fields["read_timeout"],
         headers={str(name): str(value) for name, value in fields["headers"].items()},

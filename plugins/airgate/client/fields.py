@@ -45,6 +45,15 @@ FIELDS: dict[str, Field] = {
     "max_inline_wait": Field(
         "Longest inline wait", "number", 10, description="Seconds; a longer wait gives the worker slot back."
     ),
+    "retry_budget": Field(
+        "Retry budget",
+        "number",
+        0.2,
+        description="Retries that each call adds to those that all calls of a process share; 0 for no budget.",
+    ),
+    "max_response_bytes": Field(
+        "Largest answer", "integer", 104857600, description="Bytes, content codings removed; 0 for no limit."
+    ),
     "verify": Field("Verify TLS", "string", "true", description="true, false or the path of a CA bundle."),
     "health_path": Field("Health path", "string", "/", description="What the connection test asks for."),
 }

@@ -23,6 +23,8 @@ class Gateway:
     """Longest wait for a connection, per attempt."""
     read_timeout: float = 60.0
     """Longest silence while waiting for the answer, per attempt."""
+    max_response_bytes: int = 100 * 2**20
+    """Bytes that an answer may have once its content codings are removed; 0 means no limit."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with every request."""
     verify: bool | str = True
@@ -44,3 +46,5 @@ class Gateway:
         for name in ("connect_timeout", "read_timeout"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0 seconds, not {getattr(self, name):g}")
+        if self.max_response_bytes < 0:
+            raise ValueError(f"max_response_bytes must be 0 or more, not {self.max_response_bytes}")

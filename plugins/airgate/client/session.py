@@ -13,10 +13,11 @@ import requests
 import requests.adapters
 import urllib3.exceptions
 
-from airgate.client.flow import Event, Flow, Send, Wait, call_flow
+from airgate.client.effects import Event, Send, Wait
+from airgate.client.flow import Flow, Shared, call_flow
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request, Response, headers_of
-from airgate.policy.outcome import NotSent, Unanswered
+from airgate.policy.outcome import NotSent, Unanswered, Unusable
 
 _NEVER_LEFT = (
     urllib3.exceptions.NewConnectionError,
@@ -29,7 +30,7 @@ _CHUNK = 1 << 16
 class GatewaySession:
     """One gateway, one pool of connections.
 
-    A session may be shared by threads. Redirects are not followed, cookies are not kept, and no credentials are taken
+    A session may be shared by threads. Cookies are not kept, and no credentials are taken
     from a ``.netrc`` file.
 
     Raises:
@@ -38,6 +39,7 @@ class GatewaySession:
 
     def __init__(self, gateway: Gateway, *, pool_size: int = 10) -> None:
         self.gateway = gateway
+        self._shared = Shared.of(gateway)
         if isinstance(gateway.verify, str) and not Path(gateway.verify).exists():
             raise ValueError(f"verify: there is no CA bundle at {gateway.verify}")
         self._http = requests.Session()
@@ -80,7 +82,7 @@ class GatewaySession:
             request.body,
             request.keyed,
         )
-        return self._drive(call_flow(request, self.gateway, expect=expect, deadline=deadline))
+        return self._drive(call_flow(request, self.gateway, expect=expect, deadline=deadline, shared=self._shared))
 
     def _drive(self, flow: Flow) -> Response:
         event: Event = None
@@ -96,7 +98,7 @@ class GatewaySession:
             response: Response = stop.value
             return response
 
-    def _send(self, effect: Send) -> Response | NotSent | Unanswered:
+    def _send(self, effect: Send) -> Response | NotSent | Unanswered | Unusable:
         request, gateway = effect.request, self.gateway
         ends = None if effect.timeout is None else time.monotonic() + effect.timeout
         connect, read = gateway.connect_timeout, gateway.read_timeout
@@ -118,6 +120,8 @@ class GatewaySession:
                 # Piece by piece as they come in: a server that trickles must not outlast the deadline.
                 while chunk := answer.raw.read1(_CHUNK, decode_content=True):
                     body += chunk
+                    if gateway.max_response_bytes and len(body) > gateway.max_response_bytes:
+                        return Unusable(answer.status_code, beyond_limit(gateway.max_response_bytes))
                     if ends is not None and time.monotonic() > ends:
                         return Unanswered("the deadline passed while the answer came in")
                 return Response(
@@ -137,6 +141,11 @@ class GatewaySession:
         except urllib3.exceptions.HTTPError as error:
             timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
             return Unanswered(f"silence for {read:g} s within the answer" if timed_out else "the answer broke off")
+
+
+def beyond_limit(limit: int) -> str:
+    """What is said of an answer that is too large."""
+    return f"the answer has more than {limit} bytes, the connection's max_response_bytes"
 
 
 def _already_signed(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -29,4 +29,12 @@ class Unanswered:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An answer came that cannot be taken in, such as one beyond the size limit; asking again would bring it again."""
+
+    status: int
+    reason: str
+
+
 Outcome = Answered | NotSent | Unanswered

@@ -37,14 +37,16 @@ class RetrySettings:
     """Total time of the call over all attempts and waits; 0 means none."""
     max_inline_wait: float = 10.0
     """Longest wait spent inside the process. A longer one ends the call with a retryable error naming the wait."""
+    budget: float = 0.2
+    """Retries that each call adds to what all calls of a process share; 0 means that retries are not budgeted."""
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise ValueError(f"attempts must be 1 or more, not {self.attempts}")
-        for name in ("backoff", "backoff_cap", "deadline", "max_inline_wait"):
+        for name in ("backoff", "backoff_cap", "deadline", "max_inline_wait", "budget"):
             value = getattr(self, name)
             if value < 0:
-                raise ValueError(f"{name} must be 0 or more seconds, not {value}")
+                raise ValueError(f"{name} must be 0 or more, not {value}")
 
 
 @dataclass(frozen=True, slots=True)
