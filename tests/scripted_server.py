@@ -46,6 +46,7 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.answers: list[Answer] = [Answer()]
         self.seen: list[Seen] = []
+        self.raw_targets: list[str] = []
         self.connections = 0
         outer = self
 
@@ -64,7 +65,9 @@ class ScriptedServer:
 
             def answer(self) -> None:
                 split = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                outer.raw_targets.append(self.path)
+                chunked = self.headers.get("transfer-encoding") == "chunked"
+                body = self.chunks() if chunked else self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 outer.seen.append(Seen(self.command, split.path, parse_qs(split.query), headers, body))
                 answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
@@ -84,6 +87,14 @@ class ScriptedServer:
                 self.end_headers()
                 if self.command != "HEAD":
                     self.send_body(answer)
+
+            def chunks(self) -> bytes:
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
 
             def send_body(self, answer: Answer) -> None:
                 body = answer.body[: len(answer.body) // 2] if answer.cut else answer.body

@@ -1,10 +1,12 @@
 """The errors that airgate raises, for ``except`` clauses in DAGs; the tree is drawn in ``airgate.policy.errors``."""
 
 from airgate.policy.errors import (
+    CircuitOpen,
     Conflict,
     DeadlineExceeded,
     GatewayError,
     InvalidResponse,
+    KeyReused,
     NotFound,
     OutcomeUnknown,
     RateLimited,
@@ -15,10 +17,12 @@ from airgate.policy.errors import (
 )
 
 __all__ = [
+    "CircuitOpen",
     "Conflict",
     "DeadlineExceeded",
     "GatewayError",
     "InvalidResponse",
+    "KeyReused",
     "NotFound",
     "OutcomeUnknown",
     "RateLimited",

@@ -1,4 +1,4 @@
-"""What the installed package offers to Airflow: connection type, decorator, configuration."""
+"""What the installed package offers to Airflow: connection type, decorators, commands, configuration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "task-decorators": [
             {"name": "dataframe", "class-name": "airgate.decorators.dataframe.dataframe_task"},
+            {"name": "gateway", "class-name": "airgate.decorators.gateway.gateway_task"},
         ],
+        "cli": ["airgate.cli.get_gateway_cli_commands"],
         "config": {
             "airgate": {
                 "description": "Airgate's settings.",
@@ -46,7 +48,17 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "s3://aws_default@bucket/airgate",
                         "default": "",
-                    }
+                    },
+                    "limits_store": {
+                        "description": "Where limits and circuit breakers are shared: empty for a file below "
+                        "AIRFLOW_HOME, which the processes of one machine share; the path of another file; or, for a "
+                        "cluster, a redis:// URL or the id of a connection of type redis.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": "redis_default",
+                        "default": "",
+                    },
                 },
             }
         },

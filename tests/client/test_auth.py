@@ -9,7 +9,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from airgate.client.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, JwtAuth, JwtClaims, NoAuth
+from airgate.client.auth import (
+    ApiKeyAuth,
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    JwtAuth,
+    JwtClaims,
+    NoAuth,
+    OAuth2Auth,
+    TokenEndpoint,
+)
+from airgate.client.auth.aws import AwsAuth
 from airgate.client.message import Request
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -97,7 +108,9 @@ def test_a_jwt_is_used_until_shortly_before_it_expires() -> None:
     ("algorithm", "key"),
     [
         ("RS256", rsa.generate_private_key(65537, 2048)),
+        ("PS512", rsa.generate_private_key(65537, 2048)),
         ("ES256", ec.generate_private_key(ec.SECP256R1())),
+        ("ES384", ec.generate_private_key(ec.SECP384R1())),
         ("EdDSA", ed25519.Ed25519PrivateKey.generate()),
     ],
 )
@@ -116,3 +129,36 @@ def test_a_key_that_does_not_fit_fails_early(algorithm: str) -> None:
     with pytest.raises(ValueError, match="jwt_algorithm") as caught:
         JwtAuth("not a pem", JwtClaims(), algorithm=algorithm)
     assert "not a pem" not in str(caught.value)
+
+
+def test_a_key_id_stands_in_the_header() -> None:
+    """For verifiers that have several keys."""
+    token = signed(JwtAuth(KEY, JwtClaims(), key_id="2026-a")).headers["Authorization"].removeprefix("Bearer ")
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT", "kid": "2026-a"}
+
+
+def test_a_signed_token_is_known_as_secret_before_it_is_used() -> None:
+    """It opens the gateway until it expires: logs that hide the key must hide it too."""
+    told: list[str] = []
+    auth = JwtAuth(KEY, JwtClaims())
+    auth.on_secret = told.append
+    token = signed(auth).headers["Authorization"].removeprefix("Bearer ")
+    assert told == [token]
+    assert token in auth.secrets
+
+
+def test_no_auth_shows_its_secret() -> None:
+    """Neither by repr nor by str."""
+    secret = "0123456789abcdef0123456789abcdef"
+    for auth in (
+        BasicAuth("me", secret),
+        BearerAuth(secret),
+        ApiKeyAuth(secret),
+        JwtAuth(secret, JwtClaims()),
+        OAuth2Auth("me", secret, TokenEndpoint("https://id.test/")),
+        AwsAuth("AKIDEXAMPLE", secret, region="eu-central-1"),
+    ):
+        signing = auth.sign(REQUEST, 1000.0)
+        for shown in (repr(auth), str(auth), repr(signing)):
+            assert not any(value in shown for value in auth.secrets)
+        assert secret in auth.secrets

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from airflow.sdk._shared.secrets_masker import should_hide_value_for_key
 
-from airgate.client.auth import ApiKeyAuth, BasicAuth, BearerAuth, JwtAuth, NoAuth
+from airgate.client.auth import ApiKeyAuth, BasicAuth, BearerAuth, JwtAuth, NoAuth, OAuth2Auth
 from airgate.client.configure import gateway_from_fields
 from airgate.client.fields import FIELDS
+from airgate.policy.breaker import BreakerSettings
+from airgate.policy.redaction import is_secret_name
 from airgate.policy.retry import RetrySettings
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -36,15 +39,23 @@ def test_empty_fields_take_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("auth", "kind"), [("basic", BasicAuth), ("bearer", BearerAuth), ("api_key", ApiKeyAuth), ("jwt", JwtAuth)]
+    ("auth", "kind"),
+    [
+        ("basic", BasicAuth),
+        ("bearer", BearerAuth),
+        ("api_key", ApiKeyAuth),
+        ("jwt", JwtAuth),
+        ("oauth2", OAuth2Auth),
+    ],
 )
 def test_each_auth_type_takes_its_secret_from_the_password(auth, kind) -> None:
     """Secrets stand in the password field, which Airflow encrypts and masks."""
-    gateway = gateway_from_fields(host="gw", login="me", password=SECRET, extra={"auth": auth})
+    extra = {"auth": auth, "oauth_url": "/token"}
+    gateway = gateway_from_fields(host="gw", login="me", password=SECRET, extra=extra)
     assert isinstance(gateway.auth, kind)
     assert SECRET in gateway.auth.secrets
     with pytest.raises(ValueError, match="password is missing"):
-        gateway_from_fields(host="gw", extra={"auth": auth})
+        gateway_from_fields(host="gw", login="me", extra=extra)
 
 
 def test_values_may_be_typed_or_text() -> None:
@@ -61,6 +72,8 @@ def test_values_may_be_typed_or_text() -> None:
     [
         ({"host": None}, "host is missing"),
         ({"host": "ftp://gw"}, "http"),
+        ({"host": "https://gw:many"}, "a gateway's address must be"),
+        ({"host": "https://[gw"}, "a gateway's address must be"),
         ({"host": "https://user:pw@gw"}, "credentials"),
         ({"extra": {"jwt_audiance": "x"}}, "unknown in extra: jwt_audiance; known are auth"),
         ({"extra": {"auth": "oauth"}}, "extra.auth must be one of none, basic"),
@@ -74,6 +87,22 @@ def test_values_may_be_typed_or_text() -> None:
         ({"extra": {"headers": "x"}}, "extra.headers must be a JSON object"),
         ({"extra": {"headers": "[1]"}}, "extra.headers must be a JSON object"),
         ({"extra": {"auth": "jwt", "jwt_lifetime": 0}, "password": SECRET}, "jwt_lifetime"),
+        ({"extra": {"auth": "oauth2", "oauth_url": "/t"}, "password": SECRET}, "login is missing"),
+        ({"extra": {"auth": "oauth2"}, "login": "me", "password": SECRET}, "extra.oauth_url is missing"),
+        (
+            {"extra": {"auth": "oauth2", "oauth_url": "http://id/t"}, "login": "me", "password": SECRET},
+            "oauth_url.*clear",
+        ),
+        ({"extra": {"proxy": "proxy:3128"}}, "proxy must be"),
+        ({"extra": {"proxy": f"http://me:{SECRET}@proxy:3128"}}, "proxy must not hold credentials; set HTTPS_PROXY"),
+        ({"extra": {"proxy": "http://proxy", "address_guard": "on"}}, "address_guard cannot hold"),
+        ({"extra": {"client_key": "k.pem"}}, "client_key needs client_cert"),
+        ({"extra": {"idempotency": "yes"}}, "extra.idempotency must be one of honoured, sent, off"),
+        ({"extra": {"idempotency_header": "Key: x"}}, "idempotency_header"),
+        ({"extra": {"long_wait": "sleep"}}, "extra.long_wait"),
+        ({"extra": {"limits": {"rate": "many"}}}, "limits"),
+        ({"extra": {"breaker": {"failures": "x"}}}, "breaker"),
+        ({"extra": {"headers": {"X-A": "a\r\nX-B: b"}}}, "extra.headers: 'X-A'"),
         ({"extra": {"auth": "jwt", "jwt_algorithm": "RS256"}, "password": SECRET}, "jwt_algorithm"),
     ],
 )
@@ -82,3 +111,47 @@ def test_a_mistake_names_its_field(fields, message) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         gateway_from_fields(**{"host": "gw", **fields})
     assert SECRET not in str(caught.value)
+
+
+def test_what_is_shared_between_processes_is_read() -> None:
+    """Limits and breaker are objects of their own; an empty breaker takes its defaults."""
+    plain = gateway_from_fields(host="gw")
+    assert not plain.limits
+    assert plain.breaker is None
+    gateway = gateway_from_fields(host="gw", extra={"limits": '{"rate": "10/s"}', "breaker": "{}"})
+    assert gateway.limits
+    assert gateway.breaker == BreakerSettings()
+
+
+def test_the_rest_of_the_fields_is_handed_on() -> None:
+    """Each to the setting of its name."""
+    extra = {
+        "proxy": "http://proxy.test:3128",
+        "client_cert": "c.pem",
+        "client_key": "k.pem",
+        "idempotency": "honoured",
+        "idempotency_header": "X-Key",
+        "long_wait": "inline",
+        "openapi": "/openapi.json",
+    }
+    gateway = gateway_from_fields(host="gw", extra=extra)
+    assert {name: getattr(gateway, name) for name in extra} == extra
+    assert not gateway.address_guard
+    assert gateway_from_fields(host="gw", extra={"address_guard": "on"}).address_guard
+
+
+def test_a_gateway_shows_no_secret() -> None:
+    """Neither those of its auth nor the headers that are secret by name; the others help whoever reads it."""
+    headers = {"X-Api-Key": "hidden-value", "X-Tenant": "north"}
+    gateway = gateway_from_fields(host="gw", login="me", password=SECRET, extra={"auth": "bearer", "headers": headers})
+    assert SECRET not in repr(gateway)
+    assert "hidden-value" not in repr(gateway)
+    assert "BearerAuth" in repr(gateway)
+    assert "north" in repr(gateway)
+    assert {SECRET, "hidden-value"} <= set(gateway.secrets)
+
+
+def test_no_field_has_a_secret_s_name() -> None:
+    """Secrets stand in the password; and Airflow masks the values of such fields, which are no secrets, in all logs."""
+    assert not [name for name in FIELDS if is_secret_name(name)]
+    assert [name for name in FIELDS if should_hide_value_for_key(name)] == ["proxy"]

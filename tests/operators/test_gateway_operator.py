@@ -48,12 +48,15 @@ def test_a_keyed_write_has_the_same_key_in_every_try(context, server: ScriptedSe
     assert len(keys) == 1
 
 
-def test_an_unkeyed_write_is_not_repeated(context, server: ScriptedServer) -> None:
-    """Without a key the operator sends no key, and sends once."""
+@pytest.mark.parametrize(("key", "sent"), [(None, True), (False, False)])
+def test_a_write_whose_key_is_not_relied_on_is_not_repeated(
+    context, server: ScriptedServer, key: bool | None, sent: bool
+) -> None:
+    """By default a key goes along for services that know it, but nobody counts on that: the write leaves once."""
     server.answers = [Answer(hang_up=True), Answer()]
     with pytest.raises(OutcomeUnknown) as caught:
-        GatewayOperator(task_id="t", method="POST", path="/charge", json={}).execute(context)
-    assert "idempotency-key" not in server.seen[0].headers
+        GatewayOperator(task_id="t", method="POST", path="/charge", json={}, idempotency_key=key).execute(context)
+    assert ("idempotency-key" in server.seen[0].headers) is sent
     assert len(server.seen) == 1
     assert not caught.value.retryable
 
@@ -108,7 +111,7 @@ def test_a_write_that_was_not_taken_up_may_go_in_a_later_try(
         monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", json.dumps(json.loads(good) | {"port": closed_port}))
     else:
         server.answers = [fault, Answer()]
-    operator = GatewayOperator(task_id="t", method="POST", path="/charge", json={})
+    operator = GatewayOperator(task_id="t", method="POST", path="/charge", json={}, long_wait="retry")
     with pytest.raises((RateLimited, Unavailable)):
         operator.execute(context)
     monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", good)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airgate.client.auth import ApiKeyAuth, Auth, BasicAuth, BearerAuth, JwtAuth, JwtClaims, NoAuth
+from airgate.client.auth.chosen import auth_from_fields
 from airgate.client.fields import FIELDS
 from airgate.client.gateway import Gateway
+from airgate.policy.limits import parse_limits
 from airgate.policy.retry import RetrySettings
+
+if TYPE_CHECKING:
+    from airgate.policy.breaker import BreakerSettings
 
 
 def gateway_from_fields(
@@ -28,17 +32,18 @@ def gateway_from_fields(
         host: Host name, or a whole address with scheme and path prefix.
         port: Left out for the scheme's own.
         scheme: ``http`` or ``https``, the default.
-        login: User, or subject of a JWT.
-        password: Password, token, key or signing key, by ``extra.auth``.
+        login: User, subject, client id or access key, by ``extra.auth``.
+        password: Password, token, key, signing key or client secret, by ``extra.auth``.
         extra: The fields of ``airgate.client.fields.FIELDS``.
 
     Raises:
         ValueError: Naming the field that is missing, unknown or wrong.
     """
     fields = _read(extra or {})
+    base_url = _base_url(host, port, scheme)
     return Gateway(
-        base_url=_base_url(host, port, scheme),
-        auth=_auth(fields, login, password),
+        base_url=base_url,
+        auth=auth_from_fields(fields, base_url, login, password),
         retry=RetrySettings(
             **{name: fields[name] for name in ("attempts", "backoff", "backoff_cap", "deadline", "max_inline_wait")},
             budget=fields["retry_budget"],
@@ -46,10 +51,37 @@ def gateway_from_fields(
         max_response_bytes=fields["max_response_bytes"],
         connect_timeout=fields["connect_timeout"],
         read_timeout=fields["read_timeout"],
-        headers={str(name): str(value) for name, value in fields["headers"].items()},
+        headers=_headers(fields["headers"] or {}),
         verify={"true": True, "false": False}.get(str(fields["verify"]).lower(), fields["verify"]),
         health_path=fields["health_path"],
+        proxy=fields["proxy"],
+        client_cert=fields["client_cert"],
+        client_key=fields["client_key"],
+        address_guard=fields["address_guard"] == "on",
+        idempotency=fields["idempotency"],
+        idempotency_header=fields["idempotency_header"],
+        long_wait=fields["long_wait"],
+        limits=parse_limits(fields["limits"] or {}),
+        breaker=_breaker(fields["breaker"]),
+        openapi=fields["openapi"],
     )
+
+
+def _headers(value: Mapping[str, Any]) -> dict[str, str]:
+    headers = {str(name): str(text) for name, text in value.items()}
+    for name, text in headers.items():
+        if not name.isascii() or not f"{name}{text}".isprintable():
+            # The value may be a secret: only the name is shown.
+            raise ValueError(f"extra.headers: {name!r} has a sign that cannot stand in a header, such as a line break")
+    return headers
+
+
+def _breaker(value: Mapping[str, Any] | None) -> BreakerSettings | None:
+    if value is None:
+        return None
+    from airgate.policy.breaker import parse_breaker
+
+    return parse_breaker(value)
 
 
 def _base_url(host: str | None, port: int | None, scheme: str | None) -> str:
@@ -72,7 +104,7 @@ def _read(extra: Mapping[str, Any]) -> dict[str, Any]:
         value = field.default if value is None or value == "" else _CONVERT[field.kind](name, value)
         if field.choices and value not in field.choices:
             raise ValueError(f"extra.{name} must be one of {', '.join(field.choices)}, not {value!r}")
-        fields[name] = {} if value is None and field.kind == "object" else value
+        fields[name] = value
     return fields
 
 
@@ -109,25 +141,3 @@ _CONVERT: dict[str, Callable[[str, Any], Any]] = {
     "integer": _integer,
     "object": _object,
 }
-
-
-def _auth(fields: Mapping[str, Any], login: str | None, password: str | None) -> Auth:
-    kind = fields["auth"]
-    if kind == "none":
-        return NoAuth()
-    if not password:
-        raise ValueError(f"password is missing: extra.auth={kind} takes its secret from there")
-    if kind == "basic":
-        return BasicAuth(login or "", password)
-    if kind == "bearer":
-        return BearerAuth(password)
-    if kind == "api_key":
-        return ApiKeyAuth(password, name=fields["key_name"], place=fields["key_in"])
-    claims = JwtClaims(
-        subject=login,
-        issuer=fields["jwt_issuer"],
-        audience=fields["jwt_audience"],
-        lifetime=fields["jwt_lifetime"],
-        extra=fields["jwt_claims"],
-    )
-    return JwtAuth(password, claims, algorithm=fields["jwt_algorithm"])

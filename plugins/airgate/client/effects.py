@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from airgate.client.message import Request, Response
 from airgate.policy.outcome import NotSent, Unanswered, Unusable
@@ -24,5 +26,20 @@ class Wait:
     seconds: float
 
 
-Effect = Send | Wait
-Event = Response | NotSent | Unanswered | Unusable | None
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put a question to the store that processes share; answer with what it returns.
+
+    The question may block for as long as a file lock or a round trip takes, so a driver on an event loop asks it in a
+    thread. What it raises ends the call.
+    """
+
+    question: Callable[[], Any]
+
+
+Effect = Send | Wait | Ask
+Event = Any
+"""``Response | NotSent | Unanswered | Unusable`` to a Send, None to a Wait, the store's answer to an Ask."""
+
+Reply = Response | NotSent | Unanswered | Unusable
+"""What can come of a Send."""

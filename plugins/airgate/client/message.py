@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from airgate.client.uploads import Body
 from airgate.policy.errors import InvalidResponse
 from airgate.policy.redaction import redact_url
 
@@ -24,9 +25,12 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    body: bytes | None = None
+    body: Body | None = None
+    """Bytes, or what is sent piece by piece (``airgate.client.uploads``)."""
     keyed: bool = False
     """Whether it carries an idempotency key that the service honours."""
+    route: str = ""
+    """Path template below the gateway, such as ``/orders/{order}``: what limits, breaker and metrics go by."""
 
     @property
     def safe_url(self) -> str:
@@ -62,6 +66,11 @@ class Response:
     """Seconds waited between the attempts."""
     faults: tuple[str, ...] = ()
     """What came of the attempts before, in order."""
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body that are in memory."""
+        return len(self.bytes)
 
     @property
     def request_id(self) -> str | None:

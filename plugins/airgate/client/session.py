@@ -1,30 +1,21 @@
-"""The synchronous driver: carries a call out with a pooled requests session."""
+"""The synchronous driver: carries calls out over pooled connections, for tasks on a worker."""
 
 from __future__ import annotations
 
-import ssl
-import time
+import dataclasses
 from collections.abc import Collection
-from http.cookiejar import DefaultCookiePolicy
-from pathlib import Path
 from types import TracebackType
+from typing import Literal, overload
 
-import requests
-import requests.adapters
-import urllib3.exceptions
-
-from airgate.client.effects import Event, Send, Wait
+from airgate.client import clock
+from airgate.client.effects import Ask, Event, Reply, Send, Wait
 from airgate.client.flow import Flow, Shared, call_flow
 from airgate.client.gateway import Gateway
-from airgate.client.message import Request, Response, headers_of
-from airgate.policy.outcome import NotSent, Unanswered, Unusable
-
-_NEVER_LEFT = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.NameResolutionError,
-)
-_CHUNK = 1 << 16
+from airgate.client.message import Request, Response
+from airgate.client.outgoing import refuse_spent
+from airgate.client.stand_in import stand_in_for
+from airgate.client.streamed import StreamedResponse, is_success
+from airgate.client.wire import Wire
 
 
 class GatewaySession:
@@ -33,22 +24,19 @@ class GatewaySession:
     A session may be shared by threads. Cookies are not kept, and no credentials are taken
     from a ``.netrc`` file.
 
+    Args:
+        gateway: Where and how to call.
+        pool_size: Idle connections kept for each origin.
+        shared: What this session's calls know together with others; None for a start of its own.
+
     Raises:
-        ValueError: When the gateway's CA bundle does not exist.
+        ValueError: When a file that TLS needs does not exist or cannot be read.
     """
 
-    def __init__(self, gateway: Gateway, *, pool_size: int = 10) -> None:
+    def __init__(self, gateway: Gateway, *, pool_size: int = 10, shared: Shared | None = None) -> None:
         self.gateway = gateway
-        self._shared = Shared.of(gateway)
-        if isinstance(gateway.verify, str) and not Path(gateway.verify).exists():
-            raise ValueError(f"verify: there is no CA bundle at {gateway.verify}")
-        self._http = requests.Session()
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._http.auth = _already_signed
-        self._http.headers["User-Agent"] = "airgate"
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=pool_size, max_retries=0)
-        self._http.mount("http://", adapter)
-        self._http.mount("https://", adapter)
+        self._shared = shared or Shared.of(gateway)
+        self._wire = Wire(gateway, pool_size)
 
     def __enter__(self) -> GatewaySession:
         return self
@@ -60,10 +48,35 @@ class GatewaySession:
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._http.close()
+        self._wire.close()
+
+    @overload
+    def call(
+        self,
+        request: Request,
+        *,
+        expect: Collection[int] | None = ...,
+        deadline: float | None = ...,
+        stream: Literal[True],
+    ) -> StreamedResponse: ...
+
+    @overload
+    def call(
+        self,
+        request: Request,
+        *,
+        expect: Collection[int] | None = ...,
+        deadline: float | None = ...,
+        stream: bool = ...,
+    ) -> Response: ...
 
     def call(
-        self, request: Request, *, expect: Collection[int] | None = None, deadline: float | None = None
+        self,
+        request: Request,
+        *,
+        expect: Collection[int] | None = None,
+        deadline: float | None = None,
+        stream: bool = False,
     ) -> Response:
         """Send the request until its answer is final.
 
@@ -71,112 +84,52 @@ class GatewaySession:
             request: What to send, unsigned.
             expect: Statuses that count as success; None means 200 to 299.
             deadline: Unix time by which the call must be over; None takes the gateway's setting.
+            stream: Give a ``StreamedResponse`` as soon as the headers of the final answer are here. From then on
+                nothing is repeated: a body that breaks off is an error where it is read.
 
         Raises:
             GatewayError: The typed error of what came instead.
         """
-        request = Request(
-            request.method,
-            request.url,
-            {**self.gateway.headers, **request.headers},
-            request.body,
-            request.keyed,
-        )
-        return self._drive(call_flow(request, self.gateway, expect=expect, deadline=deadline, shared=self._shared))
+        if self.gateway.headers:
+            request = dataclasses.replace(request, headers={**self.gateway.headers, **request.headers})
+        flow = call_flow(request, self.gateway, expect=expect, deadline=deadline, shared=self._shared)
+        return self._drive(flow, request, expect, stream)
 
-    def _drive(self, flow: Flow) -> Response:
+    def _drive(self, flow: Flow, request: Request, expect: Collection[int] | None, stream: bool) -> Response:
         event: Event = None
+        opened: StreamedResponse | None = None
         try:
+            effect = next(flow)
             while True:
-                effect = flow.send(event)
-                if isinstance(effect, Wait):
-                    time.sleep(effect.seconds)
+                if isinstance(effect, Send):
+                    if opened is not None:
+                        opened.close()
+                    event = self._send(effect, request, expect, stream)
+                    opened = event if isinstance(event, StreamedResponse) else None
+                    if opened is not None:
+                        event = opened.head
+                elif isinstance(effect, Wait):
+                    clock.sleep(effect.seconds)
                     event = None
                 else:
-                    event = self._send(effect)
+                    assert isinstance(effect, Ask)
+                    event = effect.question()
+                effect = flow.send(event)
         except StopIteration as stop:
             response: Response = stop.value
-            return response
+            streamed, opened = opened, None
+            return StreamedResponse.of(response, streamed) if stream else response
+        finally:
+            if opened is not None:
+                opened.close()
+            # Whatever the call holds at this moment, a slot for one, is given back.
+            flow.close()
 
-    def _send(self, effect: Send) -> Response | NotSent | Unanswered | Unusable:
-        request, gateway = effect.request, self.gateway
-        ends = None if effect.timeout is None else time.monotonic() + effect.timeout
-        connect, read = gateway.connect_timeout, gateway.read_timeout
-        if effect.timeout is not None:
-            connect, read = min(connect, effect.timeout), min(read, effect.timeout)
-        try:
-            with self._http.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                timeout=(connect, read),
-                allow_redirects=False,
-                # Per request: a session's own setting gives way to REQUESTS_CA_BUNDLE.
-                verify=gateway.verify,
-                stream=True,
-            ) as answer:
-                body = bytearray()
-                # Piece by piece as they come in: a server that trickles must not outlast the deadline.
-                while chunk := answer.raw.read1(_CHUNK, decode_content=True):
-                    body += chunk
-                    if gateway.max_response_bytes and len(body) > gateway.max_response_bytes:
-                        return Unusable(answer.status_code, beyond_limit(gateway.max_response_bytes))
-                    if ends is not None and time.monotonic() > ends:
-                        return Unanswered("the deadline passed while the answer came in")
-                return Response(
-                    answer.status_code,
-                    headers_of(answer.raw.headers.items()),
-                    bytes(body),
-                    request.method,
-                    request.safe_url,
-                )
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
-            # Their own text may hold the header's value, and with it a secret.
-            raise ValueError(f"{request.method} {request.safe_url} cannot be sent: {type(error).__name__}") from None
-        except requests.exceptions.SSLError as error:
-            return _tls_failure(error)
-        except requests.exceptions.RequestException as error:
-            return _failure(error, connect, read)
-        except urllib3.exceptions.HTTPError as error:
-            timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
-            return Unanswered(f"silence for {read:g} s within the answer" if timed_out else "the answer broke off")
-
-
-def beyond_limit(limit: int) -> str:
-    """What is said of an answer that is too large."""
-    return f"the answer has more than {limit} bytes, the connection's max_response_bytes"
-
-
-def _already_signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from signing by itself: it would put a .netrc password in place of our signature."""
-    return request
-
-
-def _failure(error: requests.exceptions.RequestException, connect: float, read: float) -> NotSent | Unanswered:
-    reason = _cause(error)
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return NotSent(f"no connection within {connect:g} s")
-    if isinstance(reason, _NEVER_LEFT) or isinstance(error, requests.exceptions.ProxyError):
-        return NotSent("connection refused or host not found")
-    if isinstance(error, requests.exceptions.ReadTimeout) or isinstance(reason, urllib3.exceptions.ReadTimeoutError):
-        return Unanswered(f"no answer within {read:g} s")
-    if isinstance(error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)):
-        return Unanswered("the answer broke off")
-    return Unanswered("the connection was closed without an answer")
-
-
-def _tls_failure(error: BaseException) -> NotSent | Unanswered:
-    """A refused certificate comes before the request; any other TLS fault may come after it."""
-    link: BaseException | object | None = error
-    while isinstance(link, BaseException):
-        if isinstance(link, ssl.SSLCertVerificationError):
-            return NotSent(f"the server's certificate is not trusted ({link.verify_message})")
-        link = _cause(link) if isinstance(link, requests.exceptions.SSLError) else link.__cause__ or link.__context__
-    return Unanswered("the TLS connection failed")
-
-
-def _cause(error: BaseException) -> object:
-    """The urllib3 error inside a requests error: that one says what really happened."""
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", None) or inner
+    def _send(self, effect: Send, request: Request, expect: Collection[int] | None, stream: bool) -> Reply:
+        refuse_spent(effect.request)
+        stand_in = stand_in_for(self.gateway)
+        if stand_in is not None:
+            return stand_in.answer(effect, self.gateway)
+        # What auth sends for a token is read whole.
+        streams = stream and effect.request.method == request.method and effect.request.body is request.body
+        return self._wire.exchange(effect, stream=(lambda status: is_success(status, expect)) if streams else None)

@@ -1,5 +1,7 @@
 """TaskFlow decorators."""
 
 from airgate.decorators.dataframe import dataframe_task
+from airgate.decorators.gateway import gateway_task
+from airgate.hooks.call import Call
 
-__all__ = ["dataframe_task"]
+__all__ = ["Call", "dataframe_task", "gateway_task"]

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from collections.abc import Collection, Mapping
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
-from airgate.client.configure import gateway_from_fields
+from airgate.client import clock
 from airgate.client.gateway import Gateway
-from airgate.client.message import Params, Request, Response, join_url
-from airgate.client.session import GatewaySession
+from airgate.client.message import Params, Request, Response
+from airgate.client.tally import CallTally
+from airgate.hooks.call import Call, as_call, build_request, statuses
+from airgate.hooks.guard import guard
+from airgate.hooks.waits import long_wait
+from airgate.hooks.writes import running_context
+from airgate.policy.budget import RetryBudget
 from airgate.policy.errors import GatewayError
-from airgate.policy.idempotency import HEADER
+from airgate.policy.pacing import Pace
+
+if TYPE_CHECKING:
+    from airgate.client.admission import Shared
+    from airgate.client.async_session import AsyncGatewaySession
+    from airgate.client.session import GatewaySession
+    from airgate.openapi import Document
 
 
 class GatewayHook(BaseHook):
@@ -26,6 +39,7 @@ class GatewayHook(BaseHook):
 
     Args:
         gateway_conn_id: Connection of type ``gateway``.
+        openapi: Location of an OpenAPI document, instead of the connection's.
     """
 
     conn_name_attr = "gateway_conn_id"
@@ -33,9 +47,12 @@ class GatewayHook(BaseHook):
     conn_type = "gateway"
     hook_name = "Gateway"
 
-    def __init__(self, gateway_conn_id: str = default_conn_name) -> None:
+    def __init__(self, gateway_conn_id: str = default_conn_name, *, openapi: str | None = None) -> None:
         super().__init__()
         self.gateway_conn_id = gateway_conn_id
+        self._openapi = openapi
+        self.tally = CallTally()
+        self._warned = False
 
     @cached_property
     def gateway(self) -> Gateway:
@@ -44,6 +61,8 @@ class GatewayHook(BaseHook):
         Raises:
             ValueError: Naming the connection and the field that is wrong.
         """
+        from airgate.client.configure import gateway_from_fields
+
         connection = self.get_connection(self.gateway_conn_id)
         if connection.conn_type != self.conn_type:
             raise ValueError(
@@ -64,6 +83,8 @@ class GatewayHook(BaseHook):
             raise ValueError(f"connection {self.gateway_conn_id!r}: {error}") from None
         for secret in gateway.secrets:
             mask_secret(secret)
+        if hasattr(gateway.auth, "on_secret"):  # tokens that are made later
+            gateway.auth.on_secret = mask_secret
         return gateway
 
     def get_conn(self) -> GatewaySession:
@@ -72,7 +93,47 @@ class GatewayHook(BaseHook):
 
     @cached_property
     def _session(self) -> GatewaySession:
-        return GatewaySession(self.gateway)
+        # Here as in other places: every parse of a DAG file would pay for the HTTP library otherwise.
+        from airgate.client.session import GatewaySession
+
+        return GatewaySession(self.gateway, shared=self._shared)
+
+    @cached_property
+    def _async_session(self) -> AsyncGatewaySession:
+        from airgate.client.async_session import AsyncGatewaySession
+
+        return AsyncGatewaySession(self.gateway, shared=self._shared)
+
+    @cached_property
+    def _shared(self) -> Shared:
+        """What this hook's calls share with those of its process, and through the store with those of all processes."""
+        from airgate.client.admission import Shared
+        from airgate.hooks.telemetry import observe
+
+        gateway = self.gateway
+        store = None
+        if gateway.limits or gateway.breaker:
+            from airgate.hooks.limits import open_store
+
+            store = open_store()
+        pace, budget = _of_process(self.gateway_conn_id, gateway.base_url, gateway.retry.budget)
+        observer = observe(self, self.gateway_conn_id, gateway.base_url, self.tally)
+        return Shared(pace, budget, self.gateway_conn_id, store, store, observer)
+
+    @cached_property
+    def document(self) -> Document:
+        """The OpenAPI document of the hook, or the one that the connection's ``openapi`` names.
+
+        Raises:
+            ValueError: There is none, or it cannot be read.
+        """
+        from airgate.hooks.documents import find_document
+
+        return find_document(
+            self._openapi or self.gateway.openapi,
+            self.gateway_conn_id,
+            lambda path: self.send(self.request(Call("GET", path))).bytes,
+        )
 
     def call(
         self,
@@ -82,10 +143,13 @@ class GatewayHook(BaseHook):
         path_params: Mapping[str, Any] | None = None,
         params: Params | None = None,
         json: Any = None,
-        data: bytes | str | None = None,
+        data: Any = None,
         headers: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-        expect: Collection[int] | None = None,
+        idempotency_key: str | bool | None = None,
+        expect: int | Collection[int] | None = None,
+        stream: bool = False,
+        name: str = "",
+        epoch: str = "",
     ) -> Response:
         """Call the gateway until the answer is final.
 
@@ -95,36 +159,218 @@ class GatewayHook(BaseHook):
             path_params: Values for the path, escaped as one segment each.
             params: Query parameters; a list repeats its name, None leaves it out.
             json: Body, sent as JSON.
-            data: Body, sent as it is; not together with ``json``.
+            data: Body, sent as it is: text, bytes, or a body of ``airgate.client.uploads``; not together with ``json``.
             headers: Added to the connection's.
-            idempotency_key: Sent as ``Idempotency-Key``. Give one only to a service that honours it: the call then
-                counts as safe to repeat. A POST or PATCH without a key is never repeated once it may have arrived.
+            idempotency_key: Give one only to a service that honours it: the call then counts as safe to repeat. True
+                makes one from the running task. None does what the connection's ``idempotency`` says: by default a
+                write within a task carries a key that is not relied on. False sends none and remembers nothing.
             expect: Statuses that count as success; None means 200 to 299.
+            stream: Return once the headers are there; the body is read as it is asked for.
+            name: Of this call within the task: what tells its key from those of the task's other writes.
+            epoch: Another text asks for a new effect.
 
         Raises:
             GatewayError: The typed error of what came instead (``airgate.errors``).
             ValueError: When the arguments do not make a request.
         """
-        if json is not None and data is not None:
-            raise ValueError("json and data cannot both be the body")
-        sent = dict(headers or {})
-        body = data.encode() if isinstance(data, str) else data
-        if json is not None:
-            body = msgspec.json.encode(json)
-            if not any(name.lower() == "content-type" for name in sent):
-                sent["Content-Type"] = "application/json"
-        if idempotency_key is not None:
-            if not idempotency_key.strip():
-                raise ValueError("idempotency_key is empty: a service could not tell one request from another by it")
-            sent[HEADER] = idempotency_key
-        request = Request(
-            method.upper(),
-            join_url(self.gateway.base_url, path, path_params, params),
-            sent,
-            body,
-            keyed=idempotency_key is not None,
+        return self.make(
+            Call(
+                method,
+                path,
+                path_params,
+                params,
+                json,
+                data,
+                headers,
+                idempotency_key,
+                statuses(expect),
+                name=name,
+                epoch=epoch,
+            ),
+            stream=stream,
         )
-        return self._session.call(request, expect=expect)
+
+    async def acall(
+        self,
+        method: str,
+        path: str,
+        *,
+        path_params: Mapping[str, Any] | None = None,
+        params: Params | None = None,
+        json: Any = None,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        idempotency_key: str | bool | None = None,
+        expect: int | Collection[int] | None = None,
+        stream: bool = False,
+        name: str = "",
+        epoch: str = "",
+    ) -> Response:
+        """Do what ``call`` does without holding up the event loop."""
+        return await self.amake(
+            Call(
+                method,
+                path,
+                path_params,
+                params,
+                json,
+                data,
+                headers,
+                idempotency_key,
+                statuses(expect),
+                name=name,
+                epoch=epoch,
+            ),
+            stream=stream,
+        )
+
+    def operation(
+        self,
+        operation_id: str,
+        /,
+        *,
+        idempotency_key: str | bool | None = None,
+        expect: int | Collection[int] | None = None,
+        call_name: str = "",
+        **arguments: Any,
+    ) -> Response:
+        """Call an operation of the connection's OpenAPI document, its arguments checked before anything is sent.
+
+        Args:
+            operation_id: Its ``operationId``.
+            idempotency_key: As for ``call``.
+            expect: As for ``call``.
+            call_name: The ``name`` of ``call``.
+            **arguments: Parameters by name, and ``body``.
+
+        Raises:
+            GatewayError: The typed error of what came instead.
+            ValueError: There is no such operation, or the arguments break the document.
+        """
+        return self.make(_operation(operation_id, arguments, idempotency_key, expect, call_name))
+
+    async def aoperation(
+        self,
+        operation_id: str,
+        /,
+        *,
+        idempotency_key: str | bool | None = None,
+        expect: int | Collection[int] | None = None,
+        call_name: str = "",
+        **arguments: Any,
+    ) -> Response:
+        """Do what ``operation`` does without holding up the event loop."""
+        return await self.amake(_operation(operation_id, arguments, idempotency_key, expect, call_name))
+
+    def make(self, call: Call, *, stream: bool = False) -> Response:
+        """Make a call that is given as a value; ``call`` and ``operation`` come here.
+
+        A wait beyond ``max_inline_wait`` ends it with the retryable error that names the wait, so that Airflow's retry
+        takes over; where the connection's ``long_wait`` is ``inline`` it is waited for here.
+        """
+        self._check_retries()
+        for sent in range(1, self.gateway.retry.attempts + 1):
+            guarded = guard(self.gateway, self.resolve(call))
+            try:
+                return self.send(guarded.request, expect=call.expect, stream=stream)
+            except Exception as error:
+                guarded.failed(error)
+                wait = self._wait_here(error, sent)
+                if wait is None:
+                    raise
+                clock.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def amake(self, call: Call, *, stream: bool = False) -> Response:
+        """Do what ``make`` does without holding up the event loop."""
+        await asyncio.to_thread(self._check_retries)
+        for sent in range(1, self.gateway.retry.attempts + 1):
+            # The connection, the document and the task's memory are asked for in ways that block.
+            guarded = await asyncio.to_thread(lambda: guard(self.gateway, self.resolve(call)))
+            try:
+                return await self.asend(guarded.request, expect=call.expect, stream=stream)
+            except Exception as error:
+                await asyncio.to_thread(guarded.failed, error)
+                wait = self._wait_here(error, sent)
+                if wait is None:
+                    raise
+                await clock.asleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def resolve(self, call: Call) -> Call:
+        """The call with method and path in place of an operation.
+
+        Raises:
+            ValueError: There is no such operation, or the arguments break the document.
+        """
+        if not call.operation:
+            return call
+        ready = self.document.operation(call.operation).prepare(**(call.arguments or {}))
+        return dataclasses.replace(
+            call,
+            method=ready.method,
+            path=ready.path,
+            path_params=ready.path_params,
+            params=ready.params,
+            headers={**ready.headers, **(call.headers or {})},
+            json=ready.json,
+            data=ready.data,
+            operation=None,
+            arguments=None,
+            name=call.name or call.operation,
+        )
+
+    def request(self, call: Call) -> Request:
+        """The request of a call, without an idempotency key."""
+        return build_request(self.gateway.base_url, self.resolve(as_call(call)))
+
+    def send(
+        self,
+        request: Request,
+        *,
+        expect: Collection[int] | None = None,
+        deadline: float | None = None,
+        stream: bool = False,
+    ) -> Response:
+        """Send a request that is ready; for those who keep the rules of keys and waits themselves."""
+        if stream:
+            return self._session.call(request, expect=expect, deadline=deadline, stream=True)
+        return self._session.call(request, expect=expect, deadline=deadline)
+
+    async def asend(
+        self,
+        request: Request,
+        *,
+        expect: Collection[int] | None = None,
+        deadline: float | None = None,
+        stream: bool = False,
+    ) -> Response:
+        """Do what ``send`` does without holding up the event loop."""
+        if stream:
+            return await self._async_session.call(request, expect=expect, deadline=deadline, stream=True)
+        return await self._async_session.call(request, expect=expect, deadline=deadline)
+
+    def _wait_here(self, error: Exception, sent: int) -> float | None:
+        """Seconds to wait before the call is made once more, None when it is over."""
+        if not isinstance(error, GatewayError) or self.gateway.long_wait != "inline":
+            return None
+        return long_wait(error, self.gateway) if sent < self.gateway.retry.attempts else None
+
+    def _check_retries(self) -> None:
+        """Say early that a long wait would fail the task, not first when the service asks for one."""
+        if self._warned:
+            return
+        self._warned = True
+        if self.gateway.long_wait == "inline" or (context := running_context()) is None:
+            return
+        task = context.get("task")
+        if task is not None and not task.retries:
+            self.log.warning(
+                "task %s has no retries: should the gateway ask for a wait of more than %g s (max_inline_wait), the "
+                "task fails; give it retries and retry_policy=GatewayRetryPolicy(), or set long_wait=inline in the "
+                "connection",
+                *(task.task_id, self.gateway.retry.max_inline_wait),
+            )
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the connection's ``health_path`` and say what came."""
@@ -133,3 +379,40 @@ class GatewayHook(BaseHook):
         except (GatewayError, ValueError) as error:
             return False, str(error)
         return True, f"{response.url} answered {response.status}"
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        if "_session" in vars(self):
+            self._session.close()
+            del self._session
+
+    async def aclose(self) -> None:
+        """Close the pooled connections, those of the event loop included."""
+        if "_async_session" in vars(self):
+            await self._async_session.close()
+            del self._async_session
+        self.close()
+
+    def __enter__(self) -> GatewayHook:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@cache
+def _of_process(conn_id: str, base_url: str, share: float) -> tuple[Pace, RetryBudget]:
+    """What all hooks of one connection in this process go by: a storm of retries has many tasks."""
+    return Pace(), RetryBudget(share)
+
+
+def _operation(
+    operation_id: str,
+    arguments: Mapping[str, Any],
+    key: str | bool | None,
+    expect: int | Collection[int] | None,
+    name: str,
+) -> Call:
+    return Call(operation=operation_id, arguments=arguments, idempotency_key=key, expect=statuses(expect), name=name)

@@ -28,35 +28,3 @@ class TaskStateCheckpoint:
     def clear(self) -> None:
         """Forget the object."""
         self._store.delete(self._key)
-
-
-class SentMark:
-    """Remembers that a write is on its way, so that no later try of the task sends it again.
-
-    The mark counts until the task is cleared, which is a person's word that the write is wanted (again): only then does
-    ``max_tries`` change.
-
-    Args:
-        store: The context's ``task_state_store``.
-        max_tries: The task instance's.
-    """
-
-    _KEY = "airgate.sent"
-
-    def __init__(self, store: Any, max_tries: int) -> None:
-        self._store = store
-        self._max_tries = max_tries
-
-    @property
-    def there(self) -> bool:
-        """Whether an earlier try may have sent the write."""
-        mark = self._store.get(self._KEY)
-        return mark is not None and mark["max_tries"] == self._max_tries
-
-    def put(self) -> None:
-        """Remember it; durable when this returns, so to be called before the write leaves."""
-        self._store.set(self._KEY, {"version": 1, "max_tries": self._max_tries})
-
-    def take_back(self) -> None:
-        """Forget it: the write provably had no effect."""
-        self._store.delete(self._KEY)

@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
 from airgate.client.message import Response
+from airgate.hooks.call import Call
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
-from airgate.hooks.state import SentMark
-from airgate.policy.errors import GatewayError, OutcomeUnknown
-from airgate.policy.idempotency import idempotency_key
-from airgate.policy.retry import IDEMPOTENT_METHODS
+from airgate.hooks.selection import Selection, check_selection, describe, select
+from airgate.hooks.waits import LONG_WAITS, LongWait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+MAX_XCOM_BYTES = 48 * 1024
+"""Airflow's metadata database takes more, but every task that pulls the value and every page that shows it pays."""
 
 
 class GatewayOperator(BaseOperator):
     """Calls a service behind the gateway; the answer's JSON is the task's result.
 
-    A POST or PATCH without an idempotency key leaves at most once, unless the task is cleared: not only is it not
-    repeated within a try, a try whose predecessor may have sent it, and died or failed later, raises
-    ``OutcomeUnknown`` instead of sending.
+    A write happens once. With ``idempotency_key`` the service itself recognizes a repetition, over attempts, tries and
+    killed workers. Without, a POST or PATCH leaves at most once, unless the task is cleared: not only is it not
+    repeated within a try, a try whose predecessor may have sent it, and died or failed later, asks ``reconcile`` or
+    raises ``OutcomeUnknown`` instead of sending. See docs/writes-once.md.
 
     Args:
-        method: HTTP method.
+        method: HTTP method; GET unless given.
         path: Path below the gateway's address; ``{name}`` is filled from ``path_params``.
         path_params: Values for the path.
         query: Query parameters; a list repeats its name, None leaves it out.
         json: Body, sent as JSON.
-        data: Body, sent as it is.
+        data: Body, sent as it is: text, bytes or a body of ``airgate.client.uploads``.
         headers: Added to the connection's.
-        idempotency_key: Give one only to a service that honours the ``Idempotency-Key`` header. True makes one that
-            stays the same over all tries of this task in this run, so that a retry cannot repeat an effect; a text is
-            sent as it is.
+        operation: OpenAPI operationId, in place of ``method`` and ``path``.
+        arguments: What the operation is called with: parameters by name, and ``body``.
+        openapi: Location of the OpenAPI document, instead of the connection's ``openapi``. A file or a
+            ``package://`` is read when the DAG is parsed, and literal arguments are checked then.
+        idempotency_key: Give one only to a service that honours it. True makes one that stays the same over all tries
+            of this task in this run; a text is sent as it is. None does what the connection's ``idempotency`` says: by
+            default a key is sent and not relied on. False sends none.
+        epoch: Part of the key: another text asks for a new effect after a clear.
+        reconcile: Says whether a write without an honoured key happened when its outcome is unknown: a function of the
+            hook that returns the response or True (it did), False (it did not: it is sent again) or None (nobody
+            knows); or a look-up as a ``Call`` or dict, where 404 means that it did not.
         expect: Status, or statuses, that count as success; None means 200 to 299.
-        response_filter: Turns the response into the task's result.
+        response_check: JMESPath expression or function of the response that must hold, or the task fails.
+        response_filter: JMESPath expression or function of the response that makes the task's result.
+        validate_response: Hold the answer against the OpenAPI document; only with ``operation``.
+        log_response: Log status, headers and the beginning of the body, secrets masked.
+        max_xcom_bytes: A larger result goes to object storage below ``[airgate] data_root`` and a reference to XCom
+            (``airgate.hooks.read_object``); 0 for no limit.
+        long_wait: What to do when the service asks for a wait beyond the connection's ``max_inline_wait``: ``defer``
+            gives the worker back, ``retry`` leaves it to Airflow's retries, ``inline`` waits in the worker. None takes
+            the connection's.
+        deferrable: False makes ``retry`` of ``defer``.
+        deadline: Seconds, or a timedelta, for the call over all tries and waits, from the first try on; a clear starts
+            it again. 0 for none. None takes the connection's, whose default holds for each try.
         gateway_conn_id: Connection of type ``gateway``.
     """
 
@@ -50,25 +73,41 @@ class GatewayOperator(BaseOperator):
         "json",
         "data",
         "headers",
+        "operation",
+        "arguments",
         "idempotency_key",
+        "epoch",
+        "reconcile",
         "gateway_conn_id",
     )
-    template_fields_renderers = {"json": "json", "query": "json", "headers": "json"}
+    template_fields_renderers = {"json": "json", "query": "json", "headers": "json", "arguments": "json"}
     ui_color = "#d8e8f6"
 
     def __init__(
         self,
         *,
-        path: str,
-        method: str = "GET",
+        path: str = "",
+        method: str = "",
         path_params: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         json: Any = None,
-        data: str | bytes | None = None,
+        data: Any = None,
         headers: Mapping[str, str] | None = None,
+        operation: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        openapi: str | None = None,
         idempotency_key: str | bool | None = None,
+        epoch: str = "",
+        reconcile: Callable[[GatewayHook], Response | bool | None] | Call | Mapping[str, Any] | None = None,
         expect: int | Collection[int] | None = None,
-        response_filter: Callable[[Response], Any] | None = None,
+        response_check: Selection | None = None,
+        response_filter: Selection | None = None,
+        validate_response: bool = False,
+        log_response: bool = False,
+        max_xcom_bytes: int = MAX_XCOM_BYTES,
+        long_wait: LongWait | None = None,
+        deferrable: bool = True,
+        deadline: float | timedelta | None = None,
         gateway_conn_id: str = GatewayHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -80,70 +119,156 @@ class GatewayOperator(BaseOperator):
         self.json = json
         self.data = data
         self.headers = headers
+        self.operation = operation
+        self.arguments = arguments
+        self.openapi = openapi
         self.idempotency_key = idempotency_key
+        self.epoch = epoch
+        self.reconcile = reconcile
         self.expect = {expect} if isinstance(expect, int) else expect
+        self.response_check = response_check
         self.response_filter = response_filter
+        self.validate_response = validate_response
+        self.log_response = log_response
+        self.max_xcom_bytes = max_xcom_bytes
+        self.long_wait = long_wait
+        self.deferrable = deferrable
+        self.deadline = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
         self.gateway_conn_id = gateway_conn_id
-        if json is not None and data is not None:
-            raise ValueError(f"task {self.task_id!r}: json and data cannot both be the body")
+        try:
+            self._check()
+        except ValueError as error:
+            raise ValueError(f"task {self.task_id!r}: {error}") from None
+
+    def _check(self) -> None:
+        """Refuse what cannot work, while the DAG is parsed.
+
+        Raises:
+            ValueError: Naming the argument.
+        """
+        check_selection("response_check", self.response_check)
+        check_selection("response_filter", self.response_filter)
+        if self.long_wait is not None and self.long_wait not in LONG_WAITS:
+            raise ValueError(f"long_wait must be one of {', '.join(LONG_WAITS)}, not {self.long_wait!r}")
+        for name in ("max_xcom_bytes", "deadline"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        self._check_call()
+
+    def _check_call(self) -> None:
+        if problem := self._own_call().problem():
+            raise ValueError(problem)
+        if self.validate_response and not self.operation:
+            raise ValueError("validate_response needs an operation: it holds the answer against its description")
+        if self.operation and self.openapi:
+            check_operation(self.openapi, self.operation, self.arguments or {})
+
+    def _own_call(self) -> Call:
+        return Call(
+            self.method if self.operation else self.method or "GET",
+            self.path,
+            self.path_params,
+            self.query,
+            self.json,
+            self.data,
+            self.headers,
+            self.idempotency_key,
+            self.expect,
+            self.operation,
+            self.arguments,
+            epoch=self.epoch,
+        )
+
+    def _call(self, context: Context) -> Call:
+        """The call that this task makes."""
+        return self._own_call()
 
     def execute(self, context: Context) -> Any:
         """Make the call and return its result."""
-        key = self._key(context)
-        if key is not None or self.method.upper() in IDEMPOTENT_METHODS:
-            response = self._call(key)
-        else:
-            response = self._call_once(SentMark(context["task_state_store"], context["ti"].max_tries))
+        return self._make(context, resumed=False)
+
+    def resume(self, context: Context, event: Any = None) -> Any:
+        """Go on after a long wait that was spent in the triggerer."""
+        return self._make(context, resumed=True)
+
+    def _make(self, context: Context, *, resumed: bool) -> Any:
+        # Imported here, as every parse of a DAG file would pay for it otherwise.
+        from airgate.operators.task_call import Patience, make_call
+
+        call = self._call(context)
+        with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
+            try:
+                response = make_call(
+                    hook,
+                    call,
+                    context,
+                    Patience(self._defer, self.long_wait, self.deferrable, self.deadline),
+                    reconcile=self.reconcile,
+                    resumed=resumed,
+                )
+                return None if response is None else self._result(context, hook, call, response)
+            finally:
+                self._report(context, hook)
+
+    def _defer(self, until: float) -> NoReturn:
+        from airgate.triggers.wait import WaitTrigger
+
+        self.defer(trigger=WaitTrigger(until), method_name="resume")
+
+    def _report(self, context: Context, hook: GatewayHook) -> None:
+        """Push what the calls cost, also those of a try that failed."""
+        push = getattr(context["ti"], "xcom_push", None)
+        if self.do_xcom_push and push is not None:
+            push(key="airgate_calls", value=hook.tally.summary())
+
+    def _result(self, context: Context, hook: GatewayHook, call: Call, response: Response) -> Any:
         self.log.info(
             "%s %s answered %d (%d bytes, %d attempts)",
             *(response.method, response.url, response.status, len(response.bytes), response.attempts),
         )
+        if self.log_response:
+            from airgate.hooks.showing import shown
+
+            self.log.info("%s", shown(response, hook.gateway.secrets))
+        if self.validate_response and call.operation:
+            _validate(hook, call.operation, response)
+        if self.response_check is not None and not select("response_check", self.response_check, response):
+            raise response.invalid(f"response_check {describe(self.response_check)} does not hold")
         if self.response_filter is not None:
-            return self.response_filter(response)
-        if not response.bytes:
-            return None
-        return response.json() if "json" in response.headers.get("content-type", "") else response.text
+            result = select("response_filter", self.response_filter, response)
+        else:
+            result = plain_result(response)
+        if not self.max_xcom_bytes or not self.do_xcom_push:
+            return result
+        from airgate.hooks.overflow import guard_size
 
-    def _call(self, key: str | None) -> Response:
-        return GatewayHook(self.gateway_conn_id).call(
-            self.method,
-            self.path,
-            path_params=self.path_params,
-            params=self.query,
-            json=self.json,
-            data=self.data,
-            headers=self.headers,
-            idempotency_key=key,
-            expect=self.expect,
-        )
+        content_type = response.headers.get("content-type", "text/plain")
+        return guard_size(result, context["ti"], limit=self.max_xcom_bytes, content_type=content_type)
 
-    def _call_once(self, mark: SentMark) -> Response:
-        if mark.there:
-            raise OutcomeUnknown(
-                "an earlier try may have sent this write and did not live to record its end; clear the task to send it "
-                "again",
-                method=self.method,
-                url=self.path,
-            )
-        mark.put()
-        try:
-            return self._call(None)
-        except (GatewayError, ValueError) as error:
-            # Of an unkeyed write only what provably had no effect is retryable; a ValueError comes before it is sent.
-            if not isinstance(error, GatewayError) or error.retryable:
-                mark.take_back()
-            raise
 
-    def _key(self, context: Context) -> str | None:
-        if not isinstance(self.idempotency_key, bool):
-            return self.idempotency_key
-        if not self.idempotency_key:
-            return None
-        ti = context["ti"]
-        return idempotency_key(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            call=ti.task_id,
-        )
+def plain_result(response: Response) -> Any:
+    """What an answer is without a filter: its JSON, else its text, None when it is empty."""
+    if not response.bytes:
+        return None
+    return response.json() if "json" in response.headers.get("content-type", "") else response.text
+
+
+def check_operation(openapi: str, operation: str, arguments: Mapping[str, Any]) -> None:
+    """Hold literal arguments against a document that is a file or in a package.
+
+    Raises:
+        ValueError: There is no such operation, or the arguments break the document.
+    """
+    from airgate.hooks.documents import on_the_gateway
+    from airgate.openapi import is_templated, open_document
+
+    if not any(map(is_templated, (openapi, operation))) and not on_the_gateway(openapi):
+        open_document(openapi).operation(operation).check_literals(arguments)
+
+
+def _validate(hook: GatewayHook, operation: str, response: Response) -> None:
+    body = response.json() if response.bytes and "json" in response.headers.get("content-type", "") else None
+    try:
+        hook.document.operation(operation).check_response(response.status, response.headers, body)
+    except ValueError as error:
+        raise response.invalid(str(error)) from None

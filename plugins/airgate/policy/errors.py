@@ -10,6 +10,8 @@
     ├── Unavailable            no connection, 408, 425, 5xx
     ├── OutcomeUnknown         sent, but no (whole) answer came back
     ├── DeadlineExceeded       the total time of the call is used up
+    ├── CircuitOpen            not sent: the service failed too often just now
+    ├── KeyReused              not sent: another request went out under this idempotency key
     └── InvalidResponse        an answer that is not what was asked for
 
 Every error carries what the person on call needs (method, URL without secrets, status, attempts, request id, an excerpt
@@ -21,10 +23,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "CircuitOpen",
     "Conflict",
     "DeadlineExceeded",
     "GatewayError",
     "InvalidResponse",
+    "KeyReused",
     "NotFound",
     "OutcomeUnknown",
     "RateLimited",
@@ -142,6 +146,27 @@ class DeadlineExceeded(GatewayError):
     """The total time allowed for the call, over all its attempts, is used up."""
 
     advice = "Raise the connection's deadline or find out why the service is slow."
+
+
+class CircuitOpen(GatewayError):
+    """Nothing was sent: the route failed so often just now that the circuit breaker keeps calls away from it.
+
+    ``retry_after`` says when a call may probe it again.
+    """
+
+    default_retryable = True
+
+
+class KeyReused(GatewayError):
+    """Nothing was sent: an earlier try sent another request under the same idempotency key.
+
+    A service that honours keys would answer with the outcome of the earlier request, or refuse this one.
+    """
+
+    advice = (
+        "Let every try build the same request (no clock, no random values in it); for a new effect give the call "
+        "another epoch or start another run."
+    )
 
 
 class InvalidResponse(GatewayError):

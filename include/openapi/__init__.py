@@ -1,0 +1,1 @@
+"""What the sample services offer, as an OpenAPI document."""

@@ -1,0 +1,91 @@
+"""The commands that the package adds to ``airflow``.
+
+Airflow imports this file on every start, so it does next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.cli.cli_config import CLICommand
+
+
+def get_gateway_cli_commands() -> list[CLICommand]:
+    """``airflow gateway routes|check|call|token``, as the provider's ``cli`` names it."""
+    from airflow.cli import cli_config
+    from airflow.cli.cli_config import ActionCommand, GroupCommand, lazy_load_command
+
+    Arg: Any = cli_config.Arg  # noqa: N806, as it is a class, one without types
+
+    conn_id = Arg(("--conn-id",), default="gateway_default", help="Connection of type gateway (default: %(default)s)")
+    document = Arg(
+        ("--document",),
+        metavar="LOCATION",
+        help="OpenAPI document: a file, package://package.name/path, or a path below the gateway; "
+        "left out, the connection's field openapi",
+    )
+    output = Arg(
+        ("-o", "--output"),
+        choices=("table", "json", "yaml", "plain"),
+        default="table",
+        metavar="(table, json, yaml, plain)",
+        help="Output format (default: %(default)s)",
+    )
+    name_value = "NAME=VALUE"
+    call = (
+        Arg(("method",), nargs="?", metavar="METHOD", help="HTTP method; not with --operation"),
+        Arg(("path",), nargs="?", metavar="PATH", help="Path below the gateway's address; not with --operation"),
+        conn_id,
+        Arg(("--param",), action="append", metavar=name_value, help="Query parameter; repeat it for more"),
+        Arg(("--header",), action="append", metavar=name_value, help="Header; repeat it for more"),
+        Arg(("--json",), metavar="JSON", help="Body as JSON, @FILE to read it from a file, @- from standard input"),
+        Arg(("--key",), metavar="KEY", help="Idempotency key, for a service that honours it: the call may be repeated"),
+        Arg(("--operation",), metavar="ID", help="Make the call from an operation of the OpenAPI document"),
+        Arg(
+            ("--arg",),
+            action="append",
+            metavar=name_value,
+            help="Argument of the operation as text, or NAME:=JSON for another type; repeat it for more",
+        ),
+        document,
+        Arg(
+            ("--max-body",),
+            type=int,
+            default=20000,
+            metavar="N",
+            help="Characters of the answer to print, 0 for all (default: %(default)s)",
+        ),
+    )
+    return [
+        GroupCommand(
+            name="gateway",
+            help="Look at an API gateway, and call it, with the settings of a connection",
+            subcommands=(
+                ActionCommand(
+                    name="routes",
+                    help="List the operations of the OpenAPI document",
+                    func=lazy_load_command("airgate.commands.routes.routes"),
+                    args=(conn_id, document, output),
+                ),
+                ActionCommand(
+                    name="check",
+                    help="Check connection, document, authentication and the gateway's answer",
+                    func=lazy_load_command("airgate.commands.check.check"),
+                    args=(conn_id, document),
+                ),
+                ActionCommand(
+                    name="call",
+                    help="Make one call, with retries, and show what happened",
+                    func=lazy_load_command("airgate.commands.call.call"),
+                    args=call,
+                ),
+                ActionCommand(
+                    name="token",
+                    help="Show what the connection's token says, without its signature",
+                    func=lazy_load_command("airgate.commands.token.token"),
+                    args=(conn_id,),
+                ),
+            ),
+        )
+    ]

@@ -1,0 +1,143 @@
+"""The worker's connections: opened only where it is allowed, known to the watchdog, patient with interim answers."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from typing import Any, ClassVar
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.connection import create_connection
+
+from airgate.client.gateway import Gateway
+from airgate.client.watchdog import Watch
+
+MOST_INTERIM = 100
+
+
+class NoConnection(Exception):
+    """No connection came about, so the request provably never left. Not an OSError: urllib3 hands it on as it is."""
+
+
+class _Current(threading.local):
+    watch: Watch | None = None
+
+
+current = _Current()
+"""What this thread's attempt is watched by."""
+
+
+class _Answer(http.client.HTTPResponse):
+    """Passes over every interim answer (RFC 9110, 15.2), not only 100."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(MOST_INTERIM):
+            status: tuple[str, int, str] = super()._read_status()
+            if status[1] == 101 or not 100 <= status[1] < 200:
+                return status
+            while self.fp.readline(65537).strip():
+                pass
+        raise http.client.HTTPException("interim answers without end")
+
+
+class _Guarded(HTTPConnection):
+    """A connection of one gateway."""
+
+    gateway: ClassVar[Gateway]
+    response_class = _Answer
+    _handle: socket.socket | None = None
+    _watch: Watch | None = None
+
+    def connect(self) -> None:
+        """Open the connection, through proxy and TLS.
+
+        Raises:
+            NoConnection: Whatever it is that fails here, nothing of the request has left.
+        """
+        try:
+            super().connect()
+        except NoConnection:
+            raise
+        except TimeoutError:
+            raise NoConnection(f"no connection within {self.timeout:g} s") from None
+        except Exception as error:
+            raise NoConnection(_why(error)) from None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Send a request, watched from here on."""
+        self._watch = current.watch
+        if self._watch is not None and self._handle is not None:
+            self._watch.hold(self._handle)
+        super().request(*args, **kwargs)
+
+    def close(self) -> None:
+        """Close the connection; an answer that it has begun to give may still come in."""
+        super().close()
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        if self._watch is not None and self._watch.active:
+            self._watch.own(handle)
+        else:
+            handle.close()
+
+    def _new_conn(self) -> socket.socket:
+        connected = self._reach()
+        if current.watch is not None:
+            self._watch = current.watch
+        # TLS takes the socket over; a second handle on it can be shut in whatever state the first one is.
+        self._handle = connected.dup()
+        if self._watch is not None:
+            self._watch.hold(self._handle)
+        return connected
+
+    def _reach(self) -> socket.socket:
+        """A socket that is connected to the first address that answers, all of them within one timeout."""
+        timeout = self.timeout if isinstance(self.timeout, (int, float)) else 60.0
+        ends = time.monotonic() + timeout
+        try:
+            found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        except OSError:
+            raise NoConnection("connection refused or host not found") from None
+        allowed = [str(address[0]) for *_, address in found if self.gateway.may_connect(str(address[0]))]
+        if found and not allowed:
+            raise NoConnection(f"address_guard does not let {self._dns_host} be {found[0][4][0]}")
+        for address in allowed:
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            try:
+                return create_connection((address, self.port), left, self.source_address, self.socket_options)
+            except TimeoutError:
+                raise
+            except OSError:
+                continue
+        raise NoConnection("connection refused or host not found")
+
+
+def _why(error: Exception) -> str:
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            return f"the server's certificate is not trusted ({link.verify_message})"
+        if isinstance(link, (ssl.SSLError, urllib3.exceptions.SSLError)):
+            return "the TLS connection failed"
+        link = link.__cause__ or link.__context__
+    if "Tunnel connection failed" in str(error):
+        return "the proxy refused to connect"
+    return "connection refused or host not found"
+
+
+def pools_for(gateway: Gateway) -> dict[str, type[HTTPConnectionPool]]:
+    """Classes of connection pools by scheme, for urllib3's managers."""
+    plain = type("Plain", (_Guarded,), {"gateway": gateway})
+    secure = type("Secure", (_Guarded, HTTPSConnection), {"gateway": gateway})
+    return {
+        "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }

@@ -1,0 +1,252 @@
+"""One exchange over the worker's pooled connections."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+
+import urllib3
+from urllib3.connectionpool import HTTPConnectionPool
+
+from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding
+from airgate.client.connections import NoConnection, current, pools_for
+from airgate.client.effects import Reply, Send
+from airgate.client.gateway import Gateway
+from airgate.client.message import Response, headers_of
+from airgate.client.outgoing import SourceFailed, headers_for, origin_of, pieces_of
+from airgate.client.proxies import credentials, proxy_for, without_credentials
+from airgate.client.streamed import BrokenOff, Reading, StreamedResponse
+from airgate.client.tls import ssl_context
+from airgate.client.watchdog import Watch, watchdog
+from airgate.policy.outcome import NotSent, Unanswered, Unusable
+
+_CHUNK = 1 << 16
+_NO_RETRY = urllib3.Retry(False)
+_FAULTS = (urllib3.exceptions.HTTPError, HTTPException, OSError)
+LATE = "the deadline passed while the answer came in"
+
+
+class Wire:
+    """Pools of connections to a gateway, and to what its auth asks for tokens."""
+
+    def __init__(self, gateway: Gateway, pool_size: int) -> None:
+        self._gateway = gateway
+        self._size = pool_size
+        self._classes = pools_for(gateway)
+        self._context = ssl_context(gateway)
+        self._timeout = urllib3.Timeout(connect=gateway.connect_timeout, read=gateway.read_timeout)
+        self._pools: dict[tuple[str, str], tuple[HTTPConnectionPool, bool]] = {}
+        self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close all connections; new ones are opened when a call comes."""
+        with self._lock:
+            managers = list(self._managers.values())
+            self._pools.clear()
+            self._managers.clear()
+        for manager in managers:
+            manager.clear()
+
+    def exchange(self, effect: Send, *, stream: Callable[[int], bool] | None = None) -> Reply:
+        """Send once.
+
+        Args:
+            effect: What is sent, and the seconds that it may take.
+            stream: Of which statuses the body is left to be read later.
+
+        Raises:
+            ValueError: The request cannot be sent.
+        """
+        ends = None if effect.timeout is None else time.monotonic() + effect.timeout
+        watch = None if ends is None else Watch(ends)
+        if watch is not None:
+            watchdog.begin(watch)
+        kept = False
+        try:
+            begun = self._begin(effect, watch)
+            if isinstance(begun, (NotSent, Unanswered)):
+                return begun
+            request, gateway = effect.request, self._gateway
+            headers = headers_of(begun.headers.items())
+            try:
+                decoder = Decoder(headers.get("content-encoding"))
+            except UnknownCoding as error:
+                _leave(begun)
+                return Unusable(begun.status, f"the answer has {error}")
+            source = Incoming(begun, decoder, watch, gateway.read_timeout)
+            limit = gateway.max_response_bytes
+            if stream is not None and stream(begun.status):
+                kept = True
+                return StreamedResponse(
+                    *(begun.status, headers, b"", request.method, request.safe_url),
+                    reading=Reading(limit),
+                    source=source,
+                )
+            body = bytearray()
+            try:
+                for piece in source.raw_pieces():
+                    body += piece
+                    if limit and len(body) > limit:
+                        return Unusable(begun.status, beyond_limit(limit))
+            except BrokenOff as broken:
+                return broken.outcome
+            finally:
+                source.leave()
+            return Response(begun.status, headers, bytes(body), request.method, request.safe_url)
+        finally:
+            if watch is not None and not kept:
+                watchdog.end(watch)
+                watch.finish()
+
+    def _begin(self, effect: Send, watch: Watch | None) -> urllib3.BaseHTTPResponse | NotSent | Unanswered:
+        """Send the request and take in the answer's headers."""
+        request, timeout = effect.request, self._timeout
+        headers = headers_for(request)
+        try:
+            pool, absolute, target = self._pool(request.url)
+        except ValueError as error:
+            raise ValueError(f"{request.method} {request.safe_url} {error}") from None
+        read = self._gateway.read_timeout
+        if effect.timeout is not None and effect.timeout < max(read, self._gateway.connect_timeout):
+            read = min(read, effect.timeout)
+            timeout = urllib3.Timeout(connect=min(self._gateway.connect_timeout, effect.timeout), read=read)
+        body = request.body
+        data: bytes | Iterator[bytes] | None
+        if body is None or isinstance(body, bytes):
+            data = body
+        else:
+            size = headers.get("Content-Length")
+            data = pieces_of(body, None if size is None else int(size))
+        current.watch = watch
+        try:
+            return pool.urlopen(
+                request.method,
+                request.url.partition("#")[0] if absolute else target,
+                data,
+                headers,
+                _NO_RETRY,
+                redirect=False,
+                assert_same_host=False,
+                timeout=timeout,
+                chunked=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except NoConnection as error:
+            return NotSent(str(error))
+        except SourceFailed as error:
+            raise (error.__cause__ or error) from None
+        except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
+            return Unanswered(f"no answer within {read:g} s")
+        except urllib3.exceptions.SSLError:
+            return Unanswered("the TLS connection failed")
+        except _FAULTS:
+            if watch is not None and watch.expired:
+                return Unanswered(f"no answer within {effect.timeout:g} s")
+            return Unanswered("the connection was closed without an answer")
+        finally:
+            current.watch = None
+
+    def _pool(self, url: str) -> tuple[HTTPConnectionPool, bool, str]:
+        """The pool for an address, whether it wants it whole (a proxy of plain HTTP), and the request's target."""
+        scheme, host, target = origin_of(url)
+        known = self._pools.get((scheme, host))
+        if known is None:
+            with self._lock:
+                known = self._pools.get((scheme, host)) or self._open(scheme, host, url)
+                self._pools[scheme, host] = known
+        return *known, target
+
+    def _open(self, scheme: str, host: str, url: str) -> tuple[HTTPConnectionPool, bool]:
+        proxy = proxy_for(self._gateway, url)
+        manager = self._managers.get(proxy)
+        if manager is None:
+            manager = self._managers[proxy] = self._manager(proxy)
+        return manager.connection_from_url(f"{scheme}://{host}"), proxy is not None and scheme == "http"
+
+    def _manager(self, proxy: str | None) -> urllib3.PoolManager:
+        manager: urllib3.PoolManager
+        if proxy is None:
+            manager = urllib3.PoolManager(maxsize=self._size, ssl_context=self._context)
+        else:
+            login = credentials(proxy)
+            manager = urllib3.ProxyManager(
+                without_credentials(proxy),
+                proxy_headers=urllib3.make_headers(proxy_basic_auth=":".join(login)) if login else None,
+                maxsize=self._size,
+                ssl_context=self._context,
+                proxy_ssl_context=self._context,
+            )
+        manager.pool_classes_by_scheme = self._classes
+        return manager
+
+
+class Incoming:
+    """A body on its way in: a source of streamed answers, and what whole ones are read from."""
+
+    def __init__(
+        self, answer: urllib3.BaseHTTPResponse, decoder: Decoder, watch: Watch | None, patience: float
+    ) -> None:
+        self._answer = answer
+        self._decoder = decoder
+        self._watch = watch
+        self._patience = patience
+
+    def raw_pieces(self) -> Iterator[bytes]:
+        """The body without content codings.
+
+        Raises:
+            BrokenOff: It does not come in whole.
+        """
+        read, watch, feed = self._answer.read1, self._watch, self._decoder.feed
+        try:
+            while chunk := read(_CHUNK):
+                yield from feed(chunk)
+                if watch is not None and (watch.expired or time.monotonic() > watch.ends):
+                    raise BrokenOff(Unanswered(LATE), late=True)
+            # A body that ends with its connection ends when the watchdog shuts it, too.
+            if watch is not None and watch.expired:
+                raise BrokenOff(Unanswered(LATE), late=True)
+            self._decoder.finish()
+        except DamagedCoding:
+            raise BrokenOff(Unanswered("the answer broke off")) from None
+        except _FAULTS as error:
+            if watch is not None and (watch.expired or time.monotonic() >= watch.ends):
+                raise BrokenOff(Unanswered(LATE), late=True) from None
+            silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
+            said = f"silence for {self._patience:g} s within the answer" if silent else "the answer broke off"
+            raise BrokenOff(Unanswered(said)) from None
+
+    def pieces(self) -> Iterator[bytes]:
+        """The same; gives the connection up at the end."""
+        try:
+            yield from self.raw_pieces()
+        finally:
+            self.close()
+
+    def leave(self) -> None:
+        """Give the connection back when the body is read, else close it."""
+        _leave(self._answer)
+
+    def close(self) -> None:
+        """Leave the rest, and let the watchdog know."""
+        self.leave()
+        if self._watch is not None:
+            watchdog.end(self._watch)
+            self._watch.finish()
+
+
+def _leave(answer: urllib3.BaseHTTPResponse) -> None:
+    """Close the connection unless the body was read to its end: urllib3 has it back in the pool then."""
+    with contextlib.suppress(*_FAULTS):
+        answer.close()
+    answer.release_conn()
+
+
+def beyond_limit(limit: int) -> str:
+    """What is said of an answer that is too large."""
+    return f"the answer has more than {limit} bytes, the connection's max_response_bytes"

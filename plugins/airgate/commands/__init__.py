@@ -1,0 +1,1 @@
+"""What ``airflow gateway ...`` does, one command a file."""

@@ -1,0 +1,159 @@
+"""Writes that task code makes with the hook: keys of their own, one effect each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.sdk.definitions._internal import contextmanager
+
+from airgate.errors import KeyReused, OutcomeUnknown, RateLimited
+from airgate.hooks import GatewayHook
+from airgate.testing import instant_time
+from tests.scripted_server import Answer, ScriptedServer
+from tests.state_store import FileStore
+
+
+@pytest.fixture
+def define(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch):
+    """Define the connection ``gateway_default``."""
+
+    def define(**extra: Any) -> None:
+        values = {"conn_type": "gateway", "schema": "http", "host": "127.0.0.1", "port": server.port}
+        extra = {"backoff": 0.001, "attempts": 3, **extra}
+        monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", json.dumps(values | {"extra": extra}))
+
+    define()
+    return define
+
+
+@pytest.fixture
+def running(define, tmp_path) -> Iterator[dict[str, Any]]:
+    """A task that runs in this process, as Airflow's task runner sets it up."""
+    ti = SimpleNamespace(id=uuid4(), dag_id="d", run_id="r", task_id="t", map_index=-1, max_tries=2)
+    task = SimpleNamespace(task_id="t", retries=2)
+    context = {"ti": ti, "task": task, "task_state_store": FileStore(tmp_path / "state.json")}
+    contextmanager._CURRENT_CONTEXT.append(context)  # type: ignore[arg-type]
+    yield context
+    contextmanager._CURRENT_CONTEXT.pop()
+
+
+def keys(server: ScriptedServer) -> list[str | None]:
+    """The keys that arrived."""
+    return [seen.headers.get("idempotency-key") for seen in server.seen]
+
+
+def test_a_write_of_a_task_has_a_key_and_a_read_has_none(running, server: ScriptedServer) -> None:
+    """Nobody has to think of it."""
+    hook = GatewayHook()
+    hook.call("GET", "/x")
+    hook.call("POST", "/x", json={})
+    read, write = keys(server)
+    assert read is None
+    assert write
+
+
+def test_outside_of_a_task_there_is_no_key(define, server: ScriptedServer) -> None:
+    """There is nothing that it could be made of; asking for one says so."""
+    GatewayHook().call("POST", "/x", json={})
+    assert keys(server) == [None]
+    with pytest.raises(ValueError, match="made from the running task, and none is running"):
+        GatewayHook().call("POST", "/x", idempotency_key=True)
+
+
+def test_a_second_write_needs_a_name(running, server: ScriptedServer) -> None:
+    """Without one it would have the first one's key, and a service would take it for a repetition."""
+    GatewayHook().call("POST", "/orders", json={})
+    with pytest.raises(ValueError, match="name='charge'"):
+        GatewayHook().call("POST", "/charges", json={})
+    GatewayHook().call("POST", "/charges", json={}, name="charge")
+    GatewayHook().call("POST", "/search", json={}, idempotency_key=False)
+    GatewayHook().call("PUT", "/orders/1", json={})
+    sent = keys(server)
+    assert sent[2] is None
+    assert len(set(sent)) == 4
+
+
+def test_the_next_try_has_the_same_keys(running, server: ScriptedServer) -> None:
+    """The names of the try before are free again."""
+    for _ in range(2):
+        running["ti"].id = uuid4()
+        GatewayHook().call("POST", "/orders", json={}, idempotency_key=True)
+        GatewayHook().call("POST", "/charges", json={}, idempotency_key=True, name="charge")
+    first, second, again, once_more = keys(server)
+    assert (first, second) == (again, once_more)
+    assert first != second
+
+
+def test_a_write_that_is_not_recognized_leaves_once(running, server: ScriptedServer) -> None:
+    """The first try died behind it; the second one stops before it."""
+    GatewayHook().call("POST", "/orders", json={})
+    running["ti"].id = uuid4()
+    with pytest.raises(OutcomeUnknown):
+        GatewayHook().call("POST", "/orders", json={})
+    assert len(server.seen) == 1
+
+
+def test_another_body_in_the_next_try_is_stopped(running, define, server: ScriptedServer) -> None:
+    """A message says what differs."""
+    define(idempotency="honoured")
+    GatewayHook().call("POST", "/orders", json={"at": 1})
+    running["ti"].id = uuid4()
+    with pytest.raises(KeyReused, match="the body is another one"):
+        GatewayHook().call("POST", "/orders", json={"at": 2})
+    assert len(server.seen) == 1
+
+
+def test_code_may_try_again_what_failed(running, server: ScriptedServer) -> None:
+    """A refused write gives its name back."""
+    server.answers = [Answer(422), Answer()]
+    hook = GatewayHook()
+    with pytest.raises(Exception, match="422"):
+        hook.call("POST", "/orders", json={"a": 0}, idempotency_key=True)
+    assert hook.call("POST", "/orders", json={"a": 1}, idempotency_key=True).status == 200
+
+
+def test_a_key_of_the_callers_own_is_sent_as_it_is(running, server: ScriptedServer) -> None:
+    """And is the caller's own to keep."""
+    for _ in range(2):
+        GatewayHook().call("POST", "/orders", json={}, idempotency_key="order-7")
+    assert keys(server) == ["order-7", "order-7"]
+    assert running["task_state_store"].keys() == []
+
+
+def test_a_task_without_retries_hears_of_long_waits_at_the_first_call(running, server: ScriptedServer, capsys) -> None:
+    """Not first at three in the morning, when the service is busy."""
+    running["task"].retries = 0
+    hook = GatewayHook()
+    hook.call("GET", "/x")
+    hook.call("GET", "/x")
+    assert capsys.readouterr().out.count("has no retries") == 1
+    server.answers = [Answer(429, headers={"Retry-After": "60"})]
+    with pytest.raises(RateLimited):
+        hook.call("GET", "/x")
+
+
+def test_a_long_wait_can_be_spent_inline(running, define, server: ScriptedServer) -> None:
+    """By the connection's long_wait; the write keeps its key."""
+    define(long_wait="inline")
+    server.answers = [Answer(429, headers={"Retry-After": "60"}), Answer()]
+    with instant_time() as passed:
+        assert GatewayHook().call("POST", "/x", json={}).status == 200
+    assert passed.skipped == pytest.approx(60, abs=2)
+    assert len(set(keys(server))) == 1
+
+
+async def test_the_async_side_does_the_same(running, server: ScriptedServer) -> None:
+    """Key, names and typed errors."""
+    hook = GatewayHook()
+    assert (await hook.acall("POST", "/orders", json={})).status == 200
+    with pytest.raises(ValueError, match="name='charge'"):
+        await hook.acall("POST", "/charges", json={})
+    await hook.acall("POST", "/charges", json={}, name="charge")
+    GatewayHook().call("PUT", "/x")
+    await hook.aclose()
+    assert len(set(keys(server))) == 3

@@ -1,0 +1,3 @@
+"""The context and the connection of sensors."""
+
+from tests.operators.conftest import context, installation  # noqa: F401

@@ -1,0 +1,3 @@
+"""The connection that triggers look up."""
+
+from tests.operators.conftest import context, installation  # noqa: F401
