@@ -25,8 +25,8 @@ def get_provider_info() -> dict[str, Any]:
                     "hidden-fields": [],
                     "relabeling": {
                         "schema": "Scheme",
-                        "login": "User or JWT subject",
-                        "password": "Password, token or key",
+                        "login": "User, subject, client id or access key",
+                        "password": "Password, token, key or client secret",
                     },
                     "placeholders": {"host": "api.example.com", "schema": "https"},
                 },

@@ -98,10 +98,10 @@ def test_the_form_of_a_gateway_connection_has_its_fields(browser: webdriver.Chro
     chooser.send_keys("gateway")
     shown(browser, lambda: browser.find_element(By.CSS_SELECTOR, "[role=option]"))
     chooser.send_keys(Keys.ENTER)
-    shown(browser, lambda: "User or JWT subject" in text(browser))
+    shown(browser, lambda: "User, subject, client id or access key" in text(browser))
     press("Extra Fields")
     shown(browser, lambda: "JWT audience" in text(browser))
-    assert "Password, token or key" in text(browser) or "Standard Fields" in text(browser)
+    assert "Password, token, key or client secret" in text(browser) or "Standard Fields" in text(browser)
     for label in ("Auth type", "JWT issuer", "Attempts", "Longest inline wait", "Verify TLS"):
         assert label in text(browser)
 

@@ -100,7 +100,7 @@ def test_provider_metadata_gives_form_decorator_and_option(installed: CleanEnvir
     assert found["hook"] == ["airgate.hooks.gateway.GatewayHook", "Gateway", True]
     assert found["fields"] == list(FIELDS)
     assert found["required"] == [], "the form would insist on fields that have a default"
-    assert found["relabeled"]["password"] == "Password, token or key"
+    assert found["relabeled"]["password"] == "Password, token, key or client secret"
     assert found["decorators"] == ["dataframe"]
     assert found["options"] == ["data_root"]
 

@@ -37,7 +37,7 @@ class _Answer(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MOST_INTERIM):
-            status: tuple[str, int, str] = super()._read_status()
+            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc] # typeshed knows no private name
             if status[1] == 101 or not 100 <= status[1] < 200:
                 return status
             while self.fp.readline(65537).strip():
@@ -68,7 +68,7 @@ class _Guarded(HTTPConnection):
         except Exception as error:
             raise NoConnection(_why(error)) from None
 
-    def request(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request, watched from here on."""
         self._watch = current.watch
         if self._watch is not None and self._handle is not None:

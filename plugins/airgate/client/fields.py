@@ -124,7 +124,7 @@ FIELDS: dict[str, Field] = {
     "openapi": Field(
         "OpenAPI document",
         "string",
-        description="Where the document is: a path below the gateway, a file, or package:resource.",
+        description="Where the document is: a path below the gateway, a file, or package://package.name/path.",
     ),
     "health_path": Field("Health path", "string", "/", description="What the connection test asks for."),
 }

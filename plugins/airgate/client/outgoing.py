@@ -59,7 +59,7 @@ def headers_for(request: Request) -> dict[str, str]:
     if "content-length" in names or "transfer-encoding" in names:
         raise ValueError(f"{where}: the body tells its length itself, leave Content-Length and Transfer-Encoding out")
     if body is None:
-        if request.method in {"POST", "PUT", "PATCH"}:
+        if request.method not in {"GET", "HEAD", "OPTIONS", "TRACE"}:  # as aiohttp does it
             headers["Content-Length"] = "0"
     else:
         size = len(body) if isinstance(body, bytes) else body.length

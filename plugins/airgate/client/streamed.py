@@ -159,7 +159,7 @@ class StreamedResponse(_Streamed):
 
     @classmethod
     def of(cls, response: Response, opened: StreamedResponse | None = None) -> StreamedResponse:
-        """A streamed answer with the story of its call; without ``opened``, a whole one in the form of a streamed one."""
+        """A streamed answer with the story of its call; without ``opened``, a whole one in a streamed one's form."""
         if opened is None:
             return cls(**_members(response), source=Held(response.bytes))
         return cls(**_members(response), source=opened.source, reading=opened.reading)
@@ -210,7 +210,7 @@ class AsyncStreamedResponse(_Streamed):
 
     @classmethod
     def of(cls, response: Response, opened: AsyncStreamedResponse | None = None) -> AsyncStreamedResponse:
-        """A streamed answer with the story of its call; without ``opened``, a whole one in the form of a streamed one."""
+        """A streamed answer with the story of its call; without ``opened``, a whole one in a streamed one's form."""
         if opened is None:
             return cls(**_members(response), source=Held(response.bytes))
         return cls(**_members(response), source=opened.source, reading=opened.reading)
