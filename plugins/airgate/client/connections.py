@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import ssl
 import threading
@@ -26,10 +27,19 @@ class NoConnection(Exception):
 
 class _Current(threading.local):
     watch: Watch | None = None
+    sending = False
 
 
 current = _Current()
-"""What this thread's attempt is watched by."""
+"""What this thread's attempt is watched by, and whether there is one."""
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    """Keep urllib3 from logging our requests: its line has the whole query, with a key that may stand in it."""
+    return not current.sending
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_not_ours)
 
 
 class _Answer(http.client.HTTPResponse):

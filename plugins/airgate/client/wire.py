@@ -121,7 +121,7 @@ class Wire:
         else:
             size = headers.get("Content-Length")
             data = pieces_of(body, None if size is None else int(size))
-        current.watch = watch
+        current.watch, current.sending = watch, True
         try:
             return pool.urlopen(
                 request.method,
@@ -149,7 +149,7 @@ class Wire:
                 return Unanswered(f"no answer within {effect.timeout:g} s")
             return Unanswered("the connection was closed without an answer")
         finally:
-            current.watch = None
+            current.watch, current.sending = None, False
 
     def _pool(self, url: str) -> tuple[HTTPConnectionPool, bool, str]:
         """The pool for an address, whether it wants it whole (a proxy of plain HTTP), and the request's target."""
