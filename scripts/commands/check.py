@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 CHECKS = {
     "format": ["ruff", "format", "--check", "."],
-    "lint": ["ruff", "check", "."],
+    "lint": ["ruff", "check", "--no-cache", "."],
     "types": ["mypy"],
     "imports": ["lint-imports"],
     "docs": [sys.executable, "-m", "pytest", "-q", "tests/docs"],

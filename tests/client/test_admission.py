@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from airgate.policy.store_sqlite import SqliteStore
 
 from airgate.client.effects import Ask
 from airgate.client.flow import Shared, call_flow, route_of
@@ -18,6 +17,7 @@ from airgate.policy.errors import CircuitOpen, DeadlineExceeded, RateLimited, Un
 from airgate.policy.limits import Granted, Queued, Scope, parse_limits
 from airgate.policy.outcome import NotSent
 from airgate.policy.store import StoreUnavailable
+from airgate.policy.store_sqlite import SqliteStore
 from tests.client.course import GATEWAY, GET, POST, Course, answer
 
 LIMITED = dataclasses.replace(GATEWAY, limits=parse_limits({"rate": "1/s", "routes": {"/x": {"concurrency": 1}}}))
