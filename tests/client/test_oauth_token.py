@@ -22,7 +22,7 @@ from airgate.client.configure import gateway_from_fields
 from airgate.client.effects import Wait
 from airgate.client.message import Request, Response, headers_of
 from airgate.client.session import GatewaySession
-from airgate.policy.errors import GatewayError, InvalidResponse, Unauthorized
+from airgate.policy.errors import GatewayError, InvalidResponse, Unauthorized, Unavailable
 from airgate.policy.outcome import NotSent, Unanswered
 
 SECRET = "s3cret/with:odd+signs"
@@ -343,6 +343,17 @@ def later(time_: float) -> clock.Clock:
 
 def token_answer(token: str, **more: object) -> Answer:
     return Answer(body=json.dumps({"access_token": token, "token_type": "bearer", "expires_in": 60}).encode(), **more)
+
+
+def test_a_busy_token_endpoint_is_asked_again_when_it_says(servers: tuple[ScriptedServer, ScriptedServer]) -> None:
+    """Its Retry-After ends a call as the gateway's own would, so that Airflow's next try comes at the right time."""
+    service, identity = servers
+    identity.answers = [Answer(429, headers={"Retry-After": "60"})]
+    with session_for(service, identity) as session, pytest.raises(Unavailable) as caught:
+        session.call(Request("POST", f"{service.url}/orders", body=b"{}"))
+    assert caught.value.retryable
+    assert 60 <= (caught.value.retry_after or 0) <= 61
+    assert service.seen == []
 
 
 def test_a_401_brings_one_fresh_token(servers: tuple[ScriptedServer, ScriptedServer]) -> None:

@@ -60,6 +60,13 @@ def test_an_unkeyed_write_that_was_not_taken_up_is_repeated(outcome: Outcome) ->
     assert decision(outcome, method="POST") == Again(0.5)
 
 
+def test_a_token_endpoint_is_waited_for_as_it_asks() -> None:
+    """It refused the token, so the request never left; its wait counts as the gateway's own would."""
+    asked = NotSent("authentication failed", retry_after=7)
+    assert decision(asked, method="POST", jitter=0.0) == Again(7)
+    assert decision(NotSent("authentication failed", retry_after=99), jitter=0.0) == Later(99)
+
+
 @pytest.mark.parametrize(("attempt", "jitter", "delay"), [(1, 0.0, 0.0), (1, 1.0, 1.0), (2, 1.0, 2.0), (2, 0.25, 0.5)])
 def test_waits_are_random_below_a_doubling_ceiling(attempt: int, jitter: float, delay: float) -> None:
     """Full jitter: anything from nothing to backoff * 2^(attempt - 1)."""

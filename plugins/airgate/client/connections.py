@@ -1,4 +1,8 @@
-"""The worker's connections: opened only where it is allowed, known to the watchdog, patient with interim answers."""
+"""The worker's connections: opened only where it is allowed, known to the watchdog, patient with interim answers.
+
+requests keeps the pools and speaks to proxies. What travels on the connections is the wire's: a requests session would
+write an address anew after it was signed, and look for proxies in the whole environment before each request.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,14 @@ import time
 from typing import Any, ClassVar
 
 import urllib3
+from requests import PreparedRequest
+from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import create_connection
 
 from airgate.client.gateway import Gateway
+from airgate.client.tls import ssl_context
 from airgate.client.watchdog import Watch
 
 MOST_INTERIM = 100
@@ -143,8 +150,50 @@ def _why(error: Exception) -> str:
     return "connection refused or host not found"
 
 
-def pools_for(gateway: Gateway) -> dict[str, type[HTTPConnectionPool]]:
-    """Classes of connection pools by scheme, for urllib3's managers."""
+class Pools(HTTPAdapter):
+    """Pools of connections to a gateway, and to what its auth asks for tokens.
+
+    Args:
+        gateway: Whose TLS settings and address guard hold for them.
+        size: Idle connections kept for each origin.
+
+    Raises:
+        ValueError: When a file that TLS needs does not exist or cannot be read.
+    """
+
+    def __init__(self, gateway: Gateway, size: int) -> None:
+        self._context = ssl_context(gateway)
+        self._classes = _classes_for(gateway)
+        super().__init__(pool_maxsize=size)
+
+    def pool(self, url: str, proxy: str | None) -> HTTPConnectionPool:
+        """The pool for an address, behind the proxy if there is one."""
+        request = PreparedRequest()
+        request.url = url
+        pool = self.get_connection_with_tls_context(request, True, {"all": proxy} if proxy else None)
+        assert isinstance(pool, HTTPConnectionPool)
+        return pool
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Let the pools have our connections and our TLS."""
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+        self.poolmanager.pool_classes_by_scheme = self._classes
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Let the pools behind a proxy have them, too."""
+        context = self._context
+        manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=context, proxy_ssl_context=context)
+        manager.pool_classes_by_scheme = self._classes
+        return manager
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        """Leave out requests' own TLS settings, which would stand beside the context's."""
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {}
+
+
+def _classes_for(gateway: Gateway) -> dict[str, type[HTTPConnectionPool]]:
+    """Classes of connection pools by scheme."""
     plain = type("Plain", (_Guarded,), {"gateway": gateway})
     secure = type("Secure", (_Guarded, HTTPSConnection), {"gateway": gateway})
     return {

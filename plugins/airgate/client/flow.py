@@ -232,7 +232,7 @@ class _Course:
             signed: Request = stop.value
             return signed, None
         except NotSigned as refused:
-            return request, NotSent(f"authentication failed: {refused.reason}")
+            return request, NotSent(f"authentication failed: {refused.reason}", refused.retry_after)
         finally:
             signing.close()
 

@@ -12,14 +12,13 @@ import urllib3
 from urllib3.connectionpool import HTTPConnectionPool
 
 from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding
-from airgate.client.connections import NoConnection, current, pools_for
+from airgate.client.connections import NoConnection, Pools, current
 from airgate.client.effects import Reply, Send
 from airgate.client.gateway import Gateway
 from airgate.client.message import Response, headers_of
 from airgate.client.outgoing import SourceFailed, headers_for, origin_of, pieces_of
-from airgate.client.proxies import credentials, proxy_for, without_credentials
+from airgate.client.proxies import proxy_for
 from airgate.client.streamed import BrokenOff, Reading, StreamedResponse
-from airgate.client.tls import ssl_context
 from airgate.client.watchdog import Watch, watchdog
 from airgate.policy.outcome import NotSent, Unanswered, Unusable
 
@@ -30,26 +29,20 @@ LATE = "the deadline passed while the answer came in"
 
 
 class Wire:
-    """Pools of connections to a gateway, and to what its auth asks for tokens."""
+    """What a gateway's requests travel on."""
 
     def __init__(self, gateway: Gateway, pool_size: int) -> None:
         self._gateway = gateway
-        self._size = pool_size
-        self._classes = pools_for(gateway)
-        self._context = ssl_context(gateway)
+        self._connections = Pools(gateway, pool_size)
         self._timeout = urllib3.Timeout(connect=gateway.connect_timeout, read=gateway.read_timeout)
         self._pools: dict[tuple[str, str], tuple[HTTPConnectionPool, bool]] = {}
-        self._managers: dict[str | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close all connections; new ones are opened when a call comes."""
         with self._lock:
-            managers = list(self._managers.values())
             self._pools.clear()
-            self._managers.clear()
-        for manager in managers:
-            manager.clear()
+            self._connections.close()
 
     def exchange(self, effect: Send, *, stream: Callable[[int], bool] | None = None) -> Reply:
         """Send once.
@@ -157,32 +150,10 @@ class Wire:
         known = self._pools.get((scheme, host))
         if known is None:
             with self._lock:
-                known = self._pools.get((scheme, host)) or self._open(scheme, host, url)
+                proxy = proxy_for(self._gateway, url)
+                known = self._connections.pool(url, proxy), proxy is not None and scheme == "http"
                 self._pools[scheme, host] = known
         return *known, target
-
-    def _open(self, scheme: str, host: str, url: str) -> tuple[HTTPConnectionPool, bool]:
-        proxy = proxy_for(self._gateway, url)
-        manager = self._managers.get(proxy)
-        if manager is None:
-            manager = self._managers[proxy] = self._manager(proxy)
-        return manager.connection_from_url(f"{scheme}://{host}"), proxy is not None and scheme == "http"
-
-    def _manager(self, proxy: str | None) -> urllib3.PoolManager:
-        manager: urllib3.PoolManager
-        if proxy is None:
-            manager = urllib3.PoolManager(maxsize=self._size, ssl_context=self._context)
-        else:
-            login = credentials(proxy)
-            manager = urllib3.ProxyManager(
-                without_credentials(proxy),
-                proxy_headers=urllib3.make_headers(proxy_basic_auth=":".join(login)) if login else None,
-                maxsize=self._size,
-                ssl_context=self._context,
-                proxy_ssl_context=self._context,
-            )
-        manager.pool_classes_by_scheme = self._classes
-        return manager
 
 
 class Incoming:

@@ -17,9 +17,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request provably never reached a server: name resolution, TCP connect or TLS handshake failed."""
+    """The request provably never reached a server: name resolution, TCP connect or TLS handshake failed, or no token."""
 
     reason: str
+    retry_after: float | None = None
+    """Seconds to wait, where a token endpoint named them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def decide(
         return Done()
     if not _may_repeat(method, keyed, outcome):
         return GiveUp(retryable=False)
-    asked = retry_after(outcome.headers, now) if isinstance(outcome, Answered) else None
+    asked = _asked(outcome, now)
     if attempt >= settings.attempts:
         return GiveUp(retryable=True, retry_after=asked)
     ceiling = min(settings.backoff_cap, settings.backoff * 2.0 ** min(attempt - 1, 64))
@@ -125,6 +125,13 @@ def _may_repeat(method: str, keyed: bool, outcome: Outcome) -> bool:
     if keyed or method in IDEMPOTENT_METHODS or isinstance(outcome, NotSent):
         return True
     return isinstance(outcome, Answered) and outcome.status in REFUSED_STATUSES
+
+
+def _asked(outcome: Outcome, now: float) -> float | None:
+    """Seconds that the other side asks to wait."""
+    if isinstance(outcome, Answered):
+        return retry_after(outcome.headers, now)
+    return outcome.retry_after if isinstance(outcome, NotSent) else None
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
