@@ -110,7 +110,7 @@ def test_a_long_wait_can_be_spent_in_the_worker(context, server: ScriptedServer,
 def test_a_wait_beyond_the_deadline_fails_at_once(context, server: ScriptedServer) -> None:
     """Nobody waits for an hour to learn that half an hour was allowed."""
     server.answers = [BUSY]
-    with pytest.raises(DeadlineExceeded, match="ends behind the task's deadline"):
+    with pytest.raises(DeadlineExceeded, match="ends behind the deadline"):
         charge(deadline=30).execute(context)
 
 

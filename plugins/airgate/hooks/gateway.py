@@ -17,7 +17,7 @@ from airgate.client.gateway import Gateway
 from airgate.client.message import Params, Request, Response
 from airgate.client.tally import CallTally
 from airgate.hooks.call import Call, as_call, build_request, statuses
-from airgate.hooks.guard import guard
+from airgate.hooks.guard import Guarded, guard
 from airgate.hooks.waits import long_wait
 from airgate.hooks.writes import running_context
 from airgate.policy.budget import RetryBudget
@@ -270,15 +270,18 @@ class GatewayHook(BaseHook):
         """
         self._check_retries()
         for sent in range(1, self.gateway.retry.attempts + 1):
-            guarded = guard(self.gateway, self.resolve(call))
+            guarded = self._guarded(call, sent)
             try:
-                return self.send(guarded.request, expect=call.expect, stream=stream)
+                response = self.send(guarded.request, expect=call.expect, deadline=guarded.ends, stream=stream)
             except Exception as error:
                 guarded.failed(error)
                 wait = self._wait_here(error, sent)
                 if wait is None:
                     raise
                 clock.sleep(wait)
+            else:
+                guarded.succeeded()
+                return response
         raise AssertionError("the last attempt returns or raises")
 
     async def amake(self, call: Call, *, stream: bool = False) -> Response:
@@ -286,15 +289,18 @@ class GatewayHook(BaseHook):
         await asyncio.to_thread(self._check_retries)
         for sent in range(1, self.gateway.retry.attempts + 1):
             # The connection, the document and the task's memory are asked for in ways that block.
-            guarded = await asyncio.to_thread(lambda: guard(self.gateway, self.resolve(call)))
+            guarded = await asyncio.to_thread(self._guarded, call, sent)
             try:
-                return await self.asend(guarded.request, expect=call.expect, stream=stream)
+                response = await self.asend(guarded.request, expect=call.expect, deadline=guarded.ends, stream=stream)
             except Exception as error:
                 await asyncio.to_thread(guarded.failed, error)
                 wait = self._wait_here(error, sent)
                 if wait is None:
                     raise
                 await clock.asleep(wait)
+            else:
+                await asyncio.to_thread(guarded.succeeded)
+                return response
         raise AssertionError("the last attempt returns or raises")
 
     def resolve(self, call: Call) -> Call:
@@ -349,6 +355,9 @@ class GatewayHook(BaseHook):
         if stream:
             return await self._async_session.call(request, expect=expect, deadline=deadline, stream=True)
         return await self._async_session.call(request, expect=expect, deadline=deadline)
+
+    def _guarded(self, call: Call, sent: int) -> Guarded:
+        return guard(self.gateway, self.resolve(call), again=sent > 1)
 
     def _wait_here(self, error: Exception, sent: int) -> float | None:
         """Seconds to wait before the call is made once more, None when it is over."""

@@ -7,7 +7,10 @@ from typing import Any, Literal
 from airgate.client import clock
 from airgate.client.fields import FIELDS
 from airgate.client.gateway import Gateway
+from airgate.client.message import Request
+from airgate.hooks.writes import running_context
 from airgate.policy.errors import DeadlineExceeded, GatewayError
+from airgate.policy.idempotency import digest
 
 LongWait = Literal["defer", "retry", "inline"]
 LONG_WAITS: tuple[LongWait, ...] = ("defer", "retry", "inline")
@@ -78,18 +81,69 @@ class TaskDeadline:
         Raises:
             DeadlineExceeded: It does.
         """
-        if self._at is not None and clock.now() + wait >= self._at:
-            raise DeadlineExceeded(
-                f"{error.reason}; the wait of {wait:.0f} s ends behind the task's deadline",
-                method=error.method,
-                url=error.url,
-                status=error.status,
-                attempts=self.attempts,
-                request_id=error.request_id,
-            ) from error
+        _refuse_beyond(self._at, wait, error, self.attempts)
 
     def _save(self) -> None:
         self._store.set(
             _KEY,
             {"version": _VERSION, "deadline": self._at, "max_tries": self._max_tries, "attempts": self.attempts},
         )
+
+
+class CallDeadline:
+    """When a call of task code must be over, the same in every try until the task is cleared.
+
+    A task may make many calls and each of them has a deadline of its own, so nothing is stored before one fails.
+
+    Args:
+        gateway: Whose deadline holds.
+        request: What is called; the same call of the next try is known by method and address.
+        again: Whether this try has made the call before and waited since.
+    """
+
+    def __init__(self, gateway: Gateway, request: Request, *, again: bool) -> None:
+        self.at: float | None = None
+        """Unix time; None for the connection's setting, which holds for a try."""
+        self._stored = False
+        seconds = spanning_seconds(gateway, None)
+        context = running_context() if seconds is not None else None
+        if seconds is None or context is None:
+            return
+        self._store, ti = context["task_state_store"], context["ti"]
+        self._slot = f"{_KEY}:{digest((request.method, request.url))[:16]}"
+        self._max_tries = ti.max_tries
+        earlier = self._store.get(self._slot) if again or ti.try_number > 1 else None
+        self._stored = earlier is not None
+        if earlier is not None and earlier["max_tries"] == self._max_tries:
+            self.at = earlier["deadline"]
+        else:
+            self.at = clock.now() + seconds
+
+    def missed(self, error: Exception) -> None:
+        """Remember the deadline for the next try.
+
+        Raises:
+            DeadlineExceeded: The wait that the error asks for ends behind it.
+        """
+        if self.at is None or not isinstance(error, GatewayError) or not error.retryable:
+            return
+        _refuse_beyond(self.at, error.retry_after or 0.0, error, error.attempts)
+        value = {"version": _VERSION, "deadline": self.at, "max_tries": self._max_tries}
+        self._store.set(self._slot, value)
+
+    def met(self) -> None:
+        """Let the same call of this try, should there be one more, begin afresh."""
+        if self._stored:
+            self._store.delete(self._slot)
+
+
+def _refuse_beyond(at: float | None, wait: float, error: GatewayError, attempts: int) -> None:
+    if at is not None and clock.now() + wait >= at:
+        raise DeadlineExceeded(
+            f"{error.reason}; the wait of {wait:.0f} s ends behind the deadline, which holds for all tries",
+            method=error.method,
+            url=error.url,
+            status=error.status,
+            attempts=attempts,
+            request_id=error.request_id,
+        ) from error

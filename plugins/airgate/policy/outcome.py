@@ -17,7 +17,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request provably never reached a server: name resolution, TCP connect or TLS handshake failed, or no token."""
+    """The request provably never reached its server: no token, no name resolved, no TCP or TLS connection."""
 
     reason: str
     retry_after: float | None = None
