@@ -37,14 +37,14 @@ answer({
         if name.startswith(prefix) and "null" not in widget.field["schema"]["type"]
     ],
     "relabeled": manager.field_behaviours["gateway"]["relabeling"],
-    "decorators": [name for name, _ in manager.taskflow_decorators.items() if name == "dataframe"],
+    "decorators": [name for name, _ in manager.taskflow_decorators.items() if name in ("dataframe", "gateway")],
     "options": list(dict(manager.provider_configs)["airgate"]["airgate"]["options"]),
 })
 """
 
 PUBLIC = """
 import importlib
-rooms = ["operators", "hooks", "decorators", "errors", "pagination", "edge"]
+rooms = ["operators", "sensors", "hooks", "decorators", "errors", "pagination", "edge", "testing"]
 modules = [importlib.import_module(f"airgate.{room}") for room in rooms]
 missing = [
     f"{module.__name__}.{name}"
@@ -101,8 +101,8 @@ def test_provider_metadata_gives_form_decorator_and_option(installed: CleanEnvir
     assert found["fields"] == list(FIELDS)
     assert found["required"] == [], "the form would insist on fields that have a default"
     assert found["relabeled"]["password"] == "Password, token, key or client secret"
-    assert found["decorators"] == ["dataframe"]
-    assert found["options"] == ["data_root"]
+    assert found["decorators"] == ["dataframe", "gateway"]
+    assert found["options"] == ["data_root", "limits_store"]
 
 
 def test_public_names_import_from_the_wheel(installed: CleanEnvironment) -> None:
