@@ -136,7 +136,7 @@ def airgate(address: str) -> Any:
         with tempfile.TemporaryDirectory() as folder, GatewaySession(Gateway(address)) as session:
             manifest = extract(
                 Collection("GET /records", CursorPages(limit=PER_PAGE), arrow_schema(SCHEMA)),
-                lambda params: session.call(Request("GET", join_url(address, "/records", params=params))),
+                lambda page: session.call(Request("GET", join_url(address, "/records", params=page.params))),
                 Folder(fsspec.filesystem("file"), f"{folder}/out", f"file://{folder}/out"),
                 FileCheckpoint(Path(folder) / "checkpoint"),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Any
 
@@ -61,6 +62,13 @@ class EitherSession:
     def whole(self, response: Any) -> bytes:
         """The body of a streamed answer."""
         return response.bytes if self.runner is None else self.runner.run(response.aread())
+
+    def idle(self, seconds: float) -> None:
+        """Let time pass between two calls; the loop goes on meanwhile."""
+        if self.runner is None:
+            time.sleep(seconds)
+        else:
+            self.runner.run(asyncio.sleep(seconds))
 
     def __enter__(self) -> EitherSession:
         return self

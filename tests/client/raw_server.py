@@ -71,10 +71,10 @@ class RawServer:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 while len(body) < int(value):
-                    body += connection.recv(65536)
+                    body += receive(connection)
             if name.lower() == b"transfer-encoding":
                 while not body.endswith(b"0\r\n\r\n"):
-                    body += connection.recv(65536)
+                    body += receive(connection)
         self.requests.append(head + b"\r\n\r\n" + body)
         return self.requests[-1]
 
@@ -91,6 +91,32 @@ class RawServer:
                     return
 
         return conversation
+
+
+def answer(body: bytes = b'{"a":1}', *lines: str, status: str = "200 OK") -> bytes:
+    """A whole answer that tells its length, with these header lines."""
+    return head(*lines, f"Content-Length: {len(body)}", status=status) + body
+
+
+def head(*lines: str, status: str = "200 OK") -> bytes:
+    """The beginning of an answer, up to its body."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
+
+
+def receive(connection: socket.socket) -> bytes:
+    """The next bytes.
+
+    Raises:
+        ConnectionError: The other side has closed instead.
+    """
+    if data := connection.recv(65536):
+        return data
+    raise ConnectionError("closed within a request")
+
+
+def await_bytes(connection: socket.socket) -> None:
+    """Come back when something has arrived; it is left unread."""
+    connection.recv(1, socket.MSG_PEEK)
 
 
 def reset(connection: socket.socket) -> None:

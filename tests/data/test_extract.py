@@ -54,8 +54,8 @@ class Service:
         self.total, self.bad_every, self.fails_at, self.pause = total, bad_every, fails_at, pause
         self.asked: list[int] = []
 
-    def __call__(self, params: Any) -> Response:
-        offset, limit = params["offset"], params["limit"]
+    def __call__(self, asked: Any) -> Response:
+        offset, limit = asked.params["offset"], asked.params["limit"]
         self.asked.append(offset)
         if offset == self.fails_at:
             raise Unavailable("answered 503", status=503)
@@ -138,8 +138,8 @@ def test_an_expired_position_starts_from_the_beginning(tmp_path: Path) -> None:
     asked = []
 
     def forgetful(params: Any) -> Response:
-        asked.append(params["offset"])
-        if params["offset"] == 60:
+        asked.append(params.params["offset"])
+        if params.params["offset"] == 60:
             raise NotFound("answered 410 Gone", status=410)
         return service(params)
 

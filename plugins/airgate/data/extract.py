@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from airgate.client.message import Response
-from airgate.client.pages import Paginator, Position, split_page
+from airgate.client.pages import Paginator, Position
 from airgate.data.checkpoint import Checkpoint
 from airgate.data.decode import RecordDecoder
 from airgate.data.manifest import Calls, Manifest
 from airgate.data.parts import PART_ROWS, PartWriter
+from airgate.data.reading import Fetch, Reached, read_pages
 from airgate.data.storage import Folder
 from airgate.policy.errors import InvalidResponse, Rejected, Unauthorized
 from airgate.policy.idempotency import digest
@@ -22,9 +23,6 @@ from airgate.policy.idempotency import digest
 log = logging.getLogger(__name__)
 
 CHECKPOINT_VERSION = 1
-
-Fetch = Callable[[Mapping[str, Any]], Response]
-"""Asks for one page: query parameters in, answer out; raises a ``GatewayError`` when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,37 +89,28 @@ def _read(
     manifest: Manifest | None,
     position: Position | None,
 ) -> Manifest:
-    paginator, resumed = collection.paginator, manifest is not None
+    resumed = manifest is not None
     decoder = RecordDecoder(collection.schema)
     writer = PartWriter(folder, collection.schema, manifest, part_rows=collection.part_rows)
     calls = writer.manifest.calls
-    while position is not None:
-        if calls.pages >= collection.max_pages:
+    for reached in _pages(collection, fetch, position, resumed=resumed) if position is not None else ():
+        _count(calls, reached.page.response)
+        table, misfits = decoder.decode(reached.page.records)
+        writer.add(table, misfits, page=calls.pages, position=reached.position)
+        calls.pages += 1
+        if reached.following is not None and calls.pages >= collection.max_pages:
             raise ValueError(
                 f"{collection.source} has more than {collection.max_pages} pages; raise max_pages if it must"
             )
-        try:
-            response = fetch(paginator.params(position))
-        except (Rejected, InvalidResponse) as error:
-            if resumed and not isinstance(error, Unauthorized):
-                raise _PositionRefused from error
-            raise
-        resumed = False
-        page = split_page(response, collection.records)
-        _count(calls, response)
-        table, misfits = decoder.decode(page.records)
-        writer.add(table, misfits, page=calls.pages, position=position)
-        calls.pages += 1
-        position = paginator.after(position, page)
         # Also behind the last page: a try that Airflow has given up cannot reach the store any more, and must fail
         # here rather than complete a data set that its successor is writing.
-        if writer.due or position is None:
+        if writer.due or reached.following is None:
             writer.flush()
             checkpoint.save(
                 {
                     "version": CHECKPOINT_VERSION,
                     "fingerprint": collection.fingerprint,
-                    "position": position,
+                    "position": reached.following,
                     "manifest": writer.manifest.to_json(),
                 }
             )
@@ -129,6 +118,18 @@ def _read(
     complete = writer.commit()
     checkpoint.clear()
     return complete
+
+
+def _pages(collection: Collection, fetch: Fetch, start: Position, *, resumed: bool) -> Iterator[Reached]:
+    pages = read_pages(collection.paginator, fetch, collection.records, start)
+    if resumed:
+        try:
+            yield next(pages)
+        except (Rejected, InvalidResponse) as error:
+            if isinstance(error, Unauthorized):
+                raise
+            raise _PositionRefused from error
+    yield from pages
 
 
 def _stored(collection: Collection, checkpoint: Checkpoint) -> dict[str, Any] | None:

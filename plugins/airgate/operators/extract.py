@@ -109,7 +109,7 @@ class GatewayExtractOperator(BaseOperator):
         )
         manifest = extract(
             collection,
-            lambda page: hook.call("GET", self.path, params={**query, **page}),
+            lambda page: hook.call("GET", self.path, params={**query, **page.params}),
             folder,
             TaskStateCheckpoint(context["task_state_store"]),
         )
