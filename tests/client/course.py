@@ -27,18 +27,35 @@ def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> Response:
     return Response(status, headers_of(pairs), body, "GET", "http://gw.test/x")
 
 
+class Time:
+    """A clock that moves only when it is told to; what shares it is in step."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Course:
     """Plays the events in turn, on a clock that moves only when the flow waits or an attempt takes time."""
 
     def __init__(
-        self, request: Request, events: Iterable[Event], *, takes: float = 0.0, gateway: Gateway = GATEWAY, **kwargs
+        self,
+        request: Request,
+        events: Iterable[Event],
+        *,
+        takes: float = 0.0,
+        gateway: Gateway = GATEWAY,
+        time: Time | None = None,
+        **kwargs,
     ) -> None:
-        self.now = 1_000_000.0
+        self.time = time = time or Time()
         self.sent: list[Send] = []
         self.waits: list[float] = []
         self.response: Response | None = None
         self.error: GatewayError | None = None
-        flow = call_flow(request, gateway, clock=lambda: self.now, jitter=lambda: 1.0, **kwargs)
+        flow = call_flow(request, gateway, clock=time, jitter=lambda: 1.0, **kwargs)
         remaining = iter(events)
         event: Event = None
         try:
@@ -48,13 +65,18 @@ class Course:
                     event = effect.question()
                 elif isinstance(effect, Wait):
                     self.waits.append(effect.seconds)
-                    self.now += effect.seconds
+                    time.now += effect.seconds
                     event = None
                 else:
                     self.sent.append(effect)
-                    self.now += takes
+                    time.now += takes
                     event = next(remaining)
         except StopIteration as stop:
             self.response = stop.value
         except GatewayError as error:
             self.error = error
+
+    @property
+    def now(self) -> float:
+        """The time at its end."""
+        return self.time.now

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from airgate.client.auth import NoAuth, NotSigned, Signing
 from airgate.client.effects import Ask
 from airgate.client.flow import Shared, call_flow, route_of
 from airgate.client.gateway import Gateway
@@ -18,10 +19,13 @@ from airgate.policy.limits import Granted, Queued, Scope, parse_limits
 from airgate.policy.outcome import NotSent
 from airgate.policy.store import StoreUnavailable
 from airgate.policy.store_sqlite import SqliteStore
-from tests.client.course import GATEWAY, GET, POST, Course, answer
+from tests.client.course import GATEWAY, GET, POST, Course, Time, answer
 
 LIMITED = dataclasses.replace(GATEWAY, limits=parse_limits({"rate": "1/s", "routes": {"/x": {"concurrency": 1}}}))
 BROKEN_AFTER_TWO = dataclasses.replace(GATEWAY, breaker=BreakerSettings(failures=2, share=0.5, cooldown=7))
+
+
+NO_PATIENCE = dataclasses.replace(GATEWAY.retry, max_inline_wait=1)
 
 
 class Line:
@@ -76,11 +80,15 @@ def test_each_attempt_is_counted() -> None:
 
 
 def test_a_long_line_gives_the_worker_back() -> None:
-    """A wait beyond max_inline_wait ends the call with a retryable error that knows the wait, its place given up."""
+    """A wait beyond max_inline_wait ends the call with a retryable error that knows the wait and the place in line."""
     line = Line(11.0)
     course = Course(POST, [answer()], gateway=LIMITED, shared=limited(line))
     assert isinstance(course.error, RateLimited)
-    assert (course.error.retryable, course.error.retry_after, course.sent, line.held) == (True, 11.0, [], set())
+    assert (course.error.retryable, course.error.retry_after, course.sent) == (True, 11.0, [])
+    assert course.error.place == "ticket"
+    later = Course(dataclasses.replace(POST, place="ticket"), [answer()], gateway=LIMITED, shared=limited(line))
+    assert later.response is not None
+    assert line.asked == [None, "ticket"]
 
 
 def test_a_line_beyond_the_deadline_is_left() -> None:
@@ -132,6 +140,67 @@ def test_a_circuit_opens_for_every_call_of_its_route(tmp_path: Path, event: Resp
     assert isinstance(Course(GET, [answer()], gateway=BROKEN_AFTER_TWO, shared=other).error, CircuitOpen)
     elsewhere = Request("GET", "http://gw.test/y")
     assert Course(elsewhere, [answer()], gateway=BROKEN_AFTER_TWO, shared=other).response is not None
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> tuple[Time, Shared]:
+    """A circuit that has just opened for seven seconds, and the clock that it goes by."""
+    time = Time()
+    store = SqliteStore(str(tmp_path / "store.sqlite"), clock=time)
+    shared = Shared.of(BROKEN_AFTER_TWO, breaker=store)
+    Course(GET, [answer(503)] * 2, gateway=BROKEN_AFTER_TWO, shared=shared, time=time, deadline=time.now + 2)
+    return time, shared
+
+
+def test_a_short_rest_is_waited_for_inside(broken: tuple[Time, Shared]) -> None:
+    """Up to max_inline_wait, as every other wait; then the call is the probe."""
+    time, shared = broken
+    course = Course(GET, [answer()], gateway=BROKEN_AFTER_TWO, shared=shared, time=time)
+    assert course.response is not None
+    assert course.waits == [pytest.approx(7, abs=1)]
+    assert Course(GET, [answer()], gateway=BROKEN_AFTER_TWO, shared=shared, time=time).waits == []
+
+
+def test_rests_add_up(broken: tuple[Time, Shared]) -> None:
+    """A service that stays down does not keep a worker: beyond max_inline_wait altogether the call ends."""
+    time, shared = broken
+    course = Course(GET, [answer(503)] * 3, gateway=BROKEN_AFTER_TWO, shared=shared, time=time)
+    assert isinstance(course.error, CircuitOpen)
+    assert len(course.sent) == 1
+
+
+def test_an_open_circuit_takes_nothing_from_a_limit(broken: tuple[Time, Shared]) -> None:
+    """A permit that is not used would be lost to others."""
+    time, shared = broken
+    line = Line()
+    gateway = dataclasses.replace(LIMITED, breaker=BROKEN_AFTER_TWO.breaker, retry=NO_PATIENCE)
+    course = Course(GET, [], gateway=gateway, shared=dataclasses.replace(shared, limiter=line), time=time)
+    assert isinstance(course.error, CircuitOpen)
+    assert line.asked == []
+
+
+class Unsigned(NoAuth):
+    """Cannot sign the first request."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def sign(self, request: Request, now: float) -> Signing:
+        self.asked += 1
+        if self.asked == 1:
+            raise NotSigned("the token endpoint is down")
+        return request
+        yield
+
+
+def test_a_probe_that_could_not_be_signed_is_given_back(broken: tuple[Time, Shared]) -> None:
+    """Nothing was sent, so the circuit learns nothing; the next attempt is the probe."""
+    time, shared = broken
+    time.now += 8
+    gateway = dataclasses.replace(BROKEN_AFTER_TWO, auth=Unsigned())
+    course = Course(GET, [answer()], gateway=gateway, shared=shared, time=time)
+    assert course.response is not None
+    assert course.waits == [1.0]  # the pause of a retry, not the cooldown
 
 
 def test_what_the_service_says_no_to_does_not_open_its_circuit(tmp_path: Path) -> None:

@@ -173,10 +173,60 @@ def test_a_long_hold_gives_the_slot_back() -> None:
 
 
 def test_a_hold_beyond_the_deadline_is_not_begun() -> None:
-    """There is no time for it."""
-    shared = Shared.of(GATEWAY)
-    Course(GET, [answer(ratelimit='"a";r=0;t=60')], shared=shared)
-    assert isinstance(Course(GET, [], shared=shared).error, DeadlineExceeded)
+    """There is no time for it; a longer one is spent outside of the call, where another deadline counts."""
+    hurried = dataclasses.replace(GATEWAY, retry=dataclasses.replace(GATEWAY.retry, deadline=5))
+    for seconds, kind in [(8, DeadlineExceeded), (60, RateLimited)]:
+        shared = Shared.of(hurried)
+        Course(GET, [answer(ratelimit=f'"a";r=0;t={seconds}')], gateway=hurried, shared=shared)
+        assert isinstance(Course(GET, [], gateway=hurried, shared=shared).error, kind)
+
+
+@pytest.mark.parametrize("status", [*range(500, 512), 520, 522, 524, 527, 530, 599, 408, 200, 303])
+def test_a_write_that_may_have_happened_is_never_retryable(status: int) -> None:
+    """No key, and an answer that does not rule the effect out: neither this call nor Airflow's next try repeats it."""
+    course = Course(POST, [answer(status)] * 3, expect={201})
+    assert course.error is not None
+    assert (len(course.sent), course.error.retryable, course.error.in_doubt) == (1, False, True)
+
+
+@pytest.mark.parametrize(("status", "sent"), [(400, 1), (404, 1), (409, 1), (422, 1), (425, 3), (429, 3)])
+def test_a_refusal_leaves_no_doubt(status: int, sent: int) -> None:
+    """The service said that it did not take the write up."""
+    course = Course(POST, [answer(status)] * 3)
+    assert course.error is not None
+    assert (len(course.sent), course.error.in_doubt) == (sent, False)
+
+
+def test_a_doubt_stays_whatever_comes_after_it() -> None:
+    """A refusal of the second attempt says nothing about the first."""
+    course = Course(KEYED, [Unanswered("cut"), answer(403)])
+    assert isinstance(course.error, Unauthorized)
+    assert course.error.in_doubt
+
+
+def test_a_conflict_with_its_own_earlier_attempt_is_waited_out() -> None:
+    """Under a key, 409 is the service's word that it still works on the attempt before (IETF idempotency-key draft)."""
+    assert Course(KEYED, [Unanswered("cut"), answer(409), answer(201)]).response is not None
+    later = dataclasses.replace(KEYED, in_doubt=True)
+    assert Course(later, [answer(409), answer(201)]).response is not None
+    still = Course(later, [answer(409)] * 3).error
+    assert isinstance(still, Conflict)
+    assert (still.retryable, still.in_doubt) == (True, True)
+    assert len(Course(KEYED, [answer(409)]).sent) == 1
+
+
+@pytest.mark.parametrize("status", [401, 429, 503, 307])
+def test_an_expected_status_is_a_success(status: int) -> None:
+    """Whatever it means otherwise: it is not repeated, and no token is renewed for it."""
+    course = Course(GET, [answer(status, location="/y")], expect={status}, gateway=RENEWABLE)
+    assert course.response is not None
+    assert len(course.sent) == 1
+
+
+@pytest.mark.parametrize("location", ["http://[bad/", "http://gw.test:99999/", "http://gw.test:x/"])
+def test_a_broken_redirect_is_an_invalid_response(location: str) -> None:
+    """An address that cannot be read is not followed."""
+    assert isinstance(Course(GET, [answer(302, location=location)]).error, InvalidResponse)
 
 
 def test_a_spent_budget_stops_retries_but_not_calls() -> None:
@@ -196,8 +246,10 @@ def test_an_answer_that_cannot_be_taken_in_is_final() -> None:
     assert (error.status, error.retryable, error.attempts) == (200, False, 1)
 
 
+RENEWABLE = dataclasses.replace(GATEWAY, auth=RenewableToken())
+
 CLIENT_EVENTS = st.one_of(
-    st.sampled_from([200, 302, 400, 401, 408, 425, 429, 500, 503]).map(answer),
+    st.sampled_from([200, 302, 400, 401, 408, 409, 425, 429, 500, 501, 503, 524]).map(answer),
     st.sampled_from([answer(429, retry_after="3"), answer(503, retry_after="99"), answer(307, location="/y")]),
     st.sampled_from([NotSent("refused"), Unanswered("cut"), Unusable(200, "too large")]),
 )
@@ -213,6 +265,7 @@ def test_no_course_of_events_breaks_a_promise(request_: Request, events: list[Ev
     assert all(send.timeout is not None and 0 < send.timeout <= 20 for send in course.sent)
     assert course.now - 1_000_000 <= 20 + takes
     if request_ is POST:
+        assert course.error is None or not (course.error.in_doubt and course.error.retryable)
         harmless = (NotSent, Response)
         for event in events[: len(course.sent) - 1]:
             assert isinstance(event, harmless)

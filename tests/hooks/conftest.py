@@ -9,8 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.sdk.definitions._internal import contextmanager
 
+from tests.running_task import running as in_task
 from tests.scripted_server import ScriptedServer
 from tests.state_store import FileStore
 
@@ -34,6 +34,5 @@ def running(define, tmp_path) -> Iterator[dict[str, Any]]:
     ti = SimpleNamespace(id=uuid4(), dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1, max_tries=2)
     task = SimpleNamespace(task_id="t", retries=2)
     context = {"ti": ti, "task": task, "task_state_store": FileStore(tmp_path / "state.json")}
-    contextmanager._CURRENT_CONTEXT.append(context)  # type: ignore[arg-type]
-    yield context
-    contextmanager._CURRENT_CONTEXT.pop()
+    with in_task(context):
+        yield context

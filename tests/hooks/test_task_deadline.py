@@ -48,7 +48,7 @@ def test_a_chosen_deadline_spans_the_tries_and_starts_again_on_a_clear(
     kind: str, define, running, server: ScriptedServer, time_passed: InstantTime
 ) -> None:
     """The next try has what this one left; a clear is a person's word to begin anew."""
-    define(deadline=30, attempts=1)
+    define(task_deadline=30, attempts=1)
     server.answers = [Answer(503), Answer(503), Answer(503), Answer()]
     for _ in range(2):
         with pytest.raises(Unavailable):
@@ -69,13 +69,13 @@ def test_a_wait_that_ends_behind_the_deadline_fails_at_once(
     define, running, server: ScriptedServer, time_passed: InstantTime
 ) -> None:
     """No try is spent on learning it."""
-    define(deadline=30)
+    define(task_deadline=30)
     server.answers = [BUSY]
     with pytest.raises(RateLimited):
         get()
     next_try(running)
     time_passed.skip(20)
-    with pytest.raises(DeadlineExceeded, match="behind the deadline, which holds for all tries"):
+    with pytest.raises(DeadlineExceeded, match="behind the deadline"):
         get()
 
 
@@ -83,7 +83,7 @@ def test_the_same_call_made_again_after_its_success_begins_afresh(
     define, running, server: ScriptedServer, time_passed: InstantTime
 ) -> None:
     """A loop that polls is not one call."""
-    define(deadline=30, attempts=1)
+    define(task_deadline=30, attempts=1)
     server.answers = [Answer(503), Answer()]
     with pytest.raises(Unavailable):
         get()
@@ -97,7 +97,7 @@ def test_a_wait_in_the_worker_uses_the_deadline_up(
     define, running, server: ScriptedServer, time_passed: InstantTime
 ) -> None:
     """Also where long waits are spent inside."""
-    define(deadline=30, long_wait="inline")
+    define(task_deadline=30, long_wait="inline")
     server.answers = [BUSY]
     with pytest.raises(DeadlineExceeded):
         get()

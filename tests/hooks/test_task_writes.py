@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
-from airgate.errors import KeyReused, OutcomeUnknown, RateLimited
+from airgate.client.uploads import StreamBody
+from airgate.errors import DeadlineExceeded, KeyReused, OutcomeUnknown, RateLimited, Rejected
 from airgate.hooks import GatewayHook
 from airgate.testing import instant_time
 from tests.scripted_server import Answer, ScriptedServer
@@ -88,11 +90,67 @@ def test_code_may_try_again_what_failed(running, server: ScriptedServer) -> None
 
 
 def test_a_key_of_the_callers_own_is_sent_as_it_is(running, server: ScriptedServer) -> None:
-    """And is the caller's own to keep."""
+    """The caller may send it twice, but not with another request."""
     for _ in range(2):
         GatewayHook().call("POST", "/orders", json={}, idempotency_key="order-7")
     assert keys(server) == ["order-7", "order-7"]
-    assert running["task_state_store"].keys() == []
+    with pytest.raises(KeyReused):
+        GatewayHook().call("POST", "/orders", json={"other": 1}, idempotency_key="order-7")
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key"])
+def test_a_key_in_the_headers_is_the_callers_own(running, server: ScriptedServer, name: str) -> None:
+    """Nothing is put in its place, and it is relied on as ``idempotency_key`` is."""
+    server.answers = [Answer(500), Answer()]
+    GatewayHook().call("POST", "/orders", json={}, headers={name: "order-7"})
+    assert keys(server) == ["order-7", "order-7"]
+    with pytest.raises(ValueError, match="two different keys"):
+        GatewayHook().call("POST", "/orders", json={}, headers={name: "order-7"}, idempotency_key="order-8")
+
+
+def test_a_refused_write_may_be_made_again(running, server: ScriptedServer) -> None:
+    """Also where keys are not relied on: 4xx is the service's word that nothing happened."""
+    server.answers = [Answer(404), Answer(422), Answer()]
+    for json in ({}, {"a": 1}):
+        with pytest.raises(Rejected):
+            GatewayHook().call("POST", "/orders", json=json)
+    assert GatewayHook().call("POST", "/orders", json={"a": 2}).status == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_idempotent_methods_need_no_names(define, running, server: ScriptedServer, method: str) -> None:
+    """Two of them in one task are as good as one."""
+    define(idempotency="honoured")
+    for _ in range(2):
+        GatewayHook().call(method, "/orders/7")
+    assert len(server.seen) == 2
+
+
+def test_a_body_that_breaks_while_it_is_sent_leaves_doubt(running, server: ScriptedServer) -> None:
+    """A part of it has left, so the next try does not send it again."""
+
+    opened: list[int] = []
+
+    def pieces() -> Iterator[bytes]:
+        opened.append(1)
+        yield b"a"
+        if len(opened) == 2:  # read for its digest before
+            raise ValueError("the source broke")
+        yield b"b"
+
+    for expected in (ValueError, OutcomeUnknown):
+        with pytest.raises(expected):
+            GatewayHook().call("POST", "/orders", data=StreamBody(pieces, size=2))
+        running["ti"].id = uuid4()
+
+
+def test_waits_in_the_worker_end_with_the_deadline(define, server: ScriptedServer) -> None:
+    """Outside of a task as well."""
+    define(deadline=30, long_wait="inline")
+    server.answers = [Answer(429, headers={"Retry-After": "3600"})]
+    with instant_time() as time_passed, pytest.raises(DeadlineExceeded):
+        GatewayHook().call("GET", "/x")
+    assert time_passed.skipped < 1
 
 
 def test_a_task_without_retries_hears_of_long_waits_at_the_first_call(running, server: ScriptedServer, capsys) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from airgate.errors import DeadlineExceeded, RateLimited
 from airgate.operators import GatewayOperator
 from airgate.testing import instant_time
 from tests.scripted_server import Answer, ScriptedServer
+from tests.state_store import FileStore
 
 BUSY = Answer(429, headers={"Retry-After": "60"})
 SECRET = "hunter2-hunter2"
@@ -114,7 +117,7 @@ def test_a_wait_beyond_the_deadline_fails_at_once(context, server: ScriptedServe
         charge(deadline=30).execute(context)
 
 
-@pytest.mark.parametrize(("extra", "arguments"), [({"deadline": 30}, {}), ({}, {"deadline": 30})])
+@pytest.mark.parametrize(("extra", "arguments"), [({"task_deadline": 30}, {}), ({}, {"deadline": 30})])
 def test_the_deadline_spans_tries_and_starts_again_on_a_clear(
     context, server: ScriptedServer, connection, extra: dict[str, Any], arguments: dict[str, Any]
 ) -> None:
@@ -160,3 +163,44 @@ def test_wrong_patience_is_refused_when_the_dag_is_parsed(arguments: dict[str, A
     """With the task's name."""
     with pytest.raises(ValueError, match=f"task 't': {message}"):
         charge(**arguments)
+
+
+def test_a_place_in_line_outlives_a_long_wait(
+    context, server: ScriptedServer, connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks that wait for their own limit come through in order, and do not use up their attempts by it."""
+    monkeypatch.setenv("AIRFLOW__AIRGATE__LIMITS_STORE", str(tmp_path / "limits.sqlite"))
+    connection(limits={"rate": "1/20s"}, attempts=2)
+
+    def task(name: str) -> tuple[GatewayOperator, dict[str, Any]]:
+        ti = SimpleNamespace(**{**vars(context["ti"]), "task_id": name})
+        return charge(task_id=name), {"ti": ti, "task_state_store": FileStore(tmp_path / f"{name}.json")}
+
+    with instant_time() as time_passed:
+        operator, own = task("first")
+        operator.execute(own)
+        waiting = [task(f"t{number}") for number in range(4)]
+        for operator, own in waiting:
+            with pytest.raises(TaskDeferred):
+                operator.execute(own)
+        for turn in range(4):
+            time_passed.skip(20)
+            operator, own = waiting.pop(0)
+            operator.resume(own)
+            for operator, own in waiting:
+                with pytest.raises(TaskDeferred):
+                    operator.resume(own)
+            assert len(server.seen) == turn + 2
+
+
+def test_what_a_call_cost_before_a_long_wait_counts(context, server: ScriptedServer) -> None:
+    """The summary is that of the whole try."""
+    pushed: dict[str, Any] = {}
+    context["ti"].xcom_push = lambda key, value: pushed.update({key: value})
+    server.answers = [Answer(503), BUSY, Answer()]
+    operator = charge(idempotency_key=True)
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+    operator.resume(context)
+    cost = pushed["airgate_calls"]
+    assert (cost["calls"], cost["attempts"], cost["retries"], cost["failed"]) == (2, 3, 1, 1)

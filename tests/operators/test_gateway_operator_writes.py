@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from airgate.errors import KeyReused, OutcomeUnknown, Rejected, Unavailable
+from airgate.errors import Conflict, KeyReused, OutcomeUnknown, Rejected, Unauthorized, Unavailable
 from airgate.hooks import Call
 from airgate.operators import GatewayOperator
+from tests.running_task import running
 from tests.scripted_server import Answer, ScriptedServer
 
 
@@ -165,3 +166,82 @@ def test_a_look_up_must_not_write(context, server: ScriptedServer) -> None:
     with pytest.raises(OutcomeUnknown, match="reconcile must be a look-up"):
         charge(reconcile=Call("POST", "/last")).execute(context)
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [500, 501, 503, 520, 524])
+def test_an_answer_that_leaves_doubt_is_not_followed_by_a_second_write(
+    context, server: ScriptedServer, status: int
+) -> None:
+    """Whatever the gateway says on behalf of a service that may have done it."""
+    server.answers = [Answer(status), Answer(status), Answer()]
+    for kind in (Unavailable, OutcomeUnknown):
+        with pytest.raises(kind) as caught:
+            charge().execute(context)
+        assert not caught.value.retryable
+    assert len(server.seen) == 1
+    assert charge(reconcile=lambda hook: True).execute(context) is None
+
+
+@pytest.mark.parametrize("found", [[], {}, 0, "", "yes"])
+def test_a_look_up_that_says_neither_yes_nor_no_is_refused(context, server: ScriptedServer, found: object) -> None:
+    """An empty list is no word on whether the write happened."""
+    server.answers = [Answer(hang_up=True)]
+    with pytest.raises(OutcomeUnknown, match="must return a response, True, False or None"):
+        charge(reconcile=lambda hook: found).execute(context)
+    assert len(server.seen) == 1
+
+
+def test_what_is_gone_was_there(context, server: ScriptedServer) -> None:
+    """410 in a look-up is not 404: the write may have happened and been removed since."""
+    server.answers = [Answer(hang_up=True), Answer(410)]
+    with pytest.raises(OutcomeUnknown):
+        charge(reconcile=Call("GET", "/charges/1")).execute(context)
+    assert [seen.method for seen in server.seen] == ["POST", "GET"]
+
+
+def test_the_look_up_is_a_template(context, server: ScriptedServer) -> None:
+    """Given as a Call as well as a dict."""
+    operator = charge(reconcile=Call("GET", "/by/{run}", {"run": "{{ run_id }}"}))
+    operator.render_template_fields({**context, "run_id": "monday"})
+    server.answers = [Answer(hang_up=True), Answer(body=b'{"a": 1}')]
+    assert operator.execute(context) == {"a": 1}
+    assert server.seen[-1].path == "/by/monday"
+
+
+def test_a_look_up_may_search_with_post(context, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls carry no key, least of all that of the write."""
+    server.answers = [Answer(hang_up=True), Answer(body=b"[]"), Answer(body=b'{"a": 1}')]
+    operator = charge(reconcile=lambda hook: bool(hook.call("POST", "/search", json={"q": 1}).json()))
+    with running(context):
+        assert operator.execute(context) == {"a": 1}
+    made = keys(server)
+    assert (len(made), made[1], made[0] == made[2]) == (3, None, True)
+
+
+def test_a_conflict_with_the_try_before_is_waited_out(context, server: ScriptedServer, connection) -> None:
+    """The service still works on it; in the end it tells the outcome."""
+    connection(attempts=1)
+    server.answers = [Answer(hang_up=True), Answer(409), Answer(body=b'{"a": 1}')]
+    for kind in (OutcomeUnknown, Conflict):
+        with pytest.raises(kind) as caught:
+            charge(idempotency_key=True).execute(context)
+        assert caught.value.retryable
+    assert charge(idempotency_key=True).execute(context) == {"a": 1}
+
+
+def test_a_refusal_does_not_end_an_earlier_doubt(context, server: ScriptedServer) -> None:
+    """What may have happened under the key is still under it."""
+    server.answers = [Answer(hang_up=True), Answer(403)]
+    with pytest.raises(Unauthorized):
+        charge(idempotency_key=True).execute(context)
+    with pytest.raises(KeyReused):
+        charge(idempotency_key=True, json={"amount": 6}).execute(context)
+
+
+def test_a_large_answer_does_not_fail_a_write(context, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has happened; only a read may fail for want of a place to keep its answer."""
+    monkeypatch.setenv("AIRFLOW__AIRGATE__DATA_ROOT", "")
+    server.answers = [Answer(body=json.dumps("x" * 60_000).encode())]
+    assert charge().execute(context) == "x" * 60_000
+    with pytest.raises(ValueError, match="data_root"):
+        charge(method="GET", json=None).execute(context)

@@ -72,10 +72,17 @@ class Admission:
         route: Path template of the call.
         deadline: Unix time by which the call must be over, None without one.
         clock: Gives the Unix time.
+        place: In the line of the limits, from an earlier try; empty for the end of it.
     """
 
     def __init__(
-        self, gateway: Gateway, shared: Shared, route: str, deadline: float | None, clock: Callable[[], float]
+        self,
+        gateway: Gateway,
+        shared: Shared,
+        route: str,
+        deadline: float | None,
+        clock: Callable[[], float],
+        place: str = "",
     ) -> None:
         self._gateway = gateway
         self._shared = shared
@@ -83,7 +90,9 @@ class Admission:
         self._clock = clock
         self._circuit = f"{shared.name} {route}"
         self._route = route
+        self._place = place
         self._probe = False
+        self._rested = 0.0
         self._ticket: str | None = None
         self.waited = 0.0
         """Seconds that attempts were held back."""
@@ -96,7 +105,7 @@ class Admission:
             attempts: Attempts sent before, for the error.
 
         Raises:
-            CircuitOpen: Its route has failed too often lately.
+            CircuitOpen: Its route has failed too often lately, and is to rest for longer than ``max_inline_wait``.
             RateLimited: The wait is longer than the connection's ``max_inline_wait``.
             DeadlineExceeded: The wait is longer than the deadline leaves.
             Unavailable: The store of the limits does not answer.
@@ -106,13 +115,18 @@ class Admission:
             yield from self._wait(
                 pause, request, attempts, "pace", "as the server said that its limit is nearly used up"
             )
-        yield from self._take_permit(request, attempts)
-        try:
-            # Last, so that a probe is sent for sure: others wait for its result.
-            yield from self._pass_breaker(request, attempts)
-        except (CircuitOpen, Unavailable):
+        while True:
+            # Asked first, as a permit that is taken and not used is lost to others.
+            yield from self._rest(request, attempts)
+            yield from self._take_permit(request, attempts)
+            try:
+                # Last, so that a probe is sent for sure: others wait for its result.
+                if (yield from self._pass_breaker(request, attempts)):
+                    return
+            except Unavailable:
+                yield from self.leave(None)
+                raise
             yield from self.leave(None)
-            raise
 
     def leave(self, event: Reply | None) -> Generator[Effect, Event, None]:
         """Give back what the attempt held and tell the breaker what came of it; None when it was never sent."""
@@ -120,34 +134,53 @@ class Admission:
         limiter, breaker = self._shared.limiter, self._shared.breaker
         if ticket is not None and limiter is not None:
             yield from _asked(lambda: limiter.release(ticket))
-        if event is None or breaker is None:
-            return
         settings = self._gateway.breaker
-        if settings is not None:
-            probe, self._probe = self._probe, False
+        if settings is None or breaker is None:
+            return
+        probe, self._probe = self._probe, False
+        if event is None and probe:
+            yield from _asked(lambda: breaker.withdraw(self._circuit, settings))
+        if event is not None:
             failed = isinstance(event, (NotSent, Unanswered)) or (isinstance(event, Response) and event.status >= 500)
             yield from _asked(lambda: breaker.report(self._circuit, settings, ok=not failed, probe=probe))
 
     def abandon(self) -> None:
         """Give back what the attempt held, from where nothing can be yielded any more: a closed generator."""
+        limiter, breaker, settings = self._shared.limiter, self._shared.breaker, self._gateway.breaker
         ticket, self._ticket = self._ticket, None
-        if ticket is not None and self._shared.limiter is not None:
-            try:
-                self._shared.limiter.release(ticket)
-            except StoreUnavailable as error:
-                log.warning("a slot could not be given back, it is free when its lease ends: %s", error)
+        probe, self._probe = self._probe, False
+        try:
+            if ticket is not None and limiter is not None:
+                limiter.release(ticket)
+            if probe and breaker is not None and settings is not None:
+                breaker.withdraw(self._circuit, settings)
+        except StoreUnavailable as error:
+            log.warning("what a call held could not be given back, it is free when its time ends: %s", error)
 
-    def _pass_breaker(self, request: Request, attempts: int) -> Generator[Effect, Event, None]:
-        breaker = self._shared.breaker
-        if breaker is None or (settings := self._gateway.breaker) is None:
+    def _rest(self, request: Request, attempts: int) -> Generator[Effect, Event, None]:
+        """Wait while the circuit is open, or refuse to."""
+        breaker, settings = self._shared.breaker, self._gateway.breaker
+        if breaker is None or settings is None:
             return
+        while rest := (yield from self._question(lambda: breaker.rest(self._circuit, settings), request, attempts)):
+            self._shared.observer.circuit(self._route, "open")
+            because = f"as too many calls of {self._route} failed lately and its circuit is open"
+            if self._rested + rest > self._gateway.retry.max_inline_wait:
+                raise failure(CircuitOpen, f"not sent, {because}", request, attempts, retry_after=rest)
+            yield from self._wait(rest, request, attempts, "circuit", because)
+            self._rested += rest
+
+    def _pass_breaker(self, request: Request, attempts: int) -> Generator[Effect, Event, bool]:
+        """Whether the circuit lets the attempt through; it may have opened since it was last looked at."""
+        breaker, settings = self._shared.breaker, self._gateway.breaker
+        if breaker is None or settings is None:
+            return True
         state = yield from self._question(lambda: breaker.admit(self._circuit, settings), request, attempts)
         self._probe = isinstance(state, Probe)
         if isinstance(state, Open):
-            self._shared.observer.circuit(self._route, "open")
-            reason = f"not sent: too many calls of {self._route} failed lately, so its circuit is open"
-            raise failure(CircuitOpen, reason, request, attempts, retry_after=state.retry_after)
+            return False
         self._shared.observer.circuit(self._route, "half_open" if self._probe else "closed")
+        return True
 
     def _take_permit(self, request: Request, attempts: int) -> Generator[Effect, Event, None]:
         limiter = self._shared.limiter
@@ -156,7 +189,8 @@ class Admission:
         scopes = self._gateway.limits.scopes(self._shared.name, _path(request, self._gateway))
         if not scopes:
             return
-        ticket: str | None = None
+        ticket = self._place or None
+        self._place = ""
         while True:
             left = None if self._deadline is None else self._deadline - self._clock()
             lease = (UNBOUNDED_LEASE if left is None else max(left, 0.0)) + LEASE_MARGIN
@@ -168,7 +202,11 @@ class Admission:
                 return
             try:
                 yield from self._wait(taken.wait, request, attempts, "limit", "by the connection's own limits")
-            except (RateLimited, DeadlineExceeded):
+            except RateLimited as error:
+                # The place is kept for whoever comes back with it; one that nobody comes back to holds nobody up.
+                error.place, self._ticket = ticket, None
+                raise
+            except DeadlineExceeded:
                 yield from self.leave(None)
                 raise
 
@@ -176,11 +214,12 @@ class Admission:
         self, seconds: float, request: Request, attempts: int, why: Why, because: str
     ) -> Generator[Effect, Event, None]:
         reason = f"held back for {seconds:.1f} s, {because}"
+        if seconds > self._gateway.retry.max_inline_wait:
+            # Whoever waits outside has another deadline.
+            raise failure(RateLimited, reason, request, attempts, retry_after=seconds)
         if self._deadline is not None and self._clock() + seconds >= self._deadline:
             message = f"{reason}, and the deadline leaves no time for it"
             raise failure(DeadlineExceeded, message, request, attempts)
-        if seconds > self._gateway.retry.max_inline_wait:
-            raise failure(RateLimited, reason, request, attempts, retry_after=seconds)
         log.info("%s %s: %s", request.method, request.safe_url, reason)
         self._shared.observer.waited(seconds, why)
         yield Wait(seconds)

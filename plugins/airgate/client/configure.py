@@ -61,6 +61,7 @@ def gateway_from_fields(
         idempotency=fields["idempotency"],
         idempotency_header=fields["idempotency_header"],
         long_wait=fields["long_wait"],
+        task_deadline=fields["task_deadline"],
         limits=parse_limits(fields["limits"] or {}),
         breaker=_breaker(fields["breaker"]),
         openapi=fields["openapi"],

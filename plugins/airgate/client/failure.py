@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 
 from airgate.client.effects import Reply
@@ -28,38 +27,18 @@ def outcome_of(event: Response | Outcome) -> Outcome:
     return Answered(event.status, event.headers) if isinstance(event, Response) else event
 
 
-def accept(
-    response: Response,
-    request: Request,
-    gateway: Gateway,
-    expect: Collection[int] | None,
-    *,
-    attempts: int,
-    waited: float,
-    faults: list[str],
-) -> Response:
-    """The response with the story of its call.
-
-    Raises:
-        GatewayError: When its status is not one that counts as success.
-    """
+def refusal(
+    response: Response, request: Request, gateway: Gateway, expect: Collection[int] | None, attempts: int
+) -> GatewayError:
+    """The error of a final answer that is no success."""
     status = response.status
-    if status in expect if expect is not None else 200 <= status < 300:
-        return dataclasses.replace(
-            response,
-            method=request.method,
-            url=request.safe_url,
-            attempts=attempts,
-            waited=waited,
-            faults=tuple(faults),
-        )
     kind = error_for_status(status)
     reason = f"answered {describe(Answered(status))}"
     if kind is InvalidResponse and "location" in response.headers:
         reason += ", a redirect that is not followed: only safe methods are sent on, within the gateway's origin"
     elif expect is not None:
         reason += f", expected {', '.join(map(str, sorted(expect)))}"
-    raise failure(kind, reason, request, attempts, response=response, gateway=gateway)
+    return failure(kind, reason, request, attempts, response=response, gateway=gateway)
 
 
 def give_up(decision: GiveUp | Later, event: Reply, request: Request, gateway: Gateway, attempts: int) -> GatewayError:

@@ -60,6 +60,13 @@ FIELDS: dict[str, Field] = {
     "connect_timeout": Field("Connect timeout", "number", 5, description="Seconds, per attempt."),
     "read_timeout": Field("Read timeout", "number", 60, description="Seconds of silence, per attempt."),
     "deadline": Field("Deadline", "number", 300, description="Seconds for a call with all its attempts; 0 for none."),
+    "task_deadline": Field(
+        "Task deadline",
+        "number",
+        0,
+        description="Seconds for a call over all tries of its task and all long waits, until the task is cleared; "
+        "0 for none.",
+    ),
     "attempts": Field("Attempts", "integer", 5, description="Requests sent for one call at the most."),
     "backoff": Field(
         "Backoff", "number", 0.5, description="Seconds; upper bound of the first random wait, then doubled."

@@ -18,13 +18,24 @@ from airgate.client.admission import Admission, Shared
 from airgate.client.auth import NotSigned, RenewableAuth
 from airgate.client.clock import now
 from airgate.client.effects import Ask, Effect, Event, Reply, Send, Wait
-from airgate.client.failure import accept, failure, give_up, outcome_of
+from airgate.client.failure import failure, give_up, outcome_of, refusal
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request, Response
 from airgate.client.observer import CallEnd
+from airgate.client.streamed import is_success
 from airgate.policy.errors import DeadlineExceeded, GatewayError, InvalidResponse
 from airgate.policy.outcome import Answered, NotSent, Unusable
-from airgate.policy.retry import TRANSIENT_STATUSES, Again, Done, GiveUp, decide, describe, retry_after
+from airgate.policy.retry import (
+    TRANSIENT_STATUSES,
+    Again,
+    Done,
+    GiveUp,
+    decide,
+    describe,
+    harmless,
+    leaves_doubt,
+    retry_after,
+)
 
 __all__ = ["Flow", "Shared", "call_flow", "route_of"]
 
@@ -73,6 +84,10 @@ def call_flow(
     try:
         ending = yield from course.run()
     except GatewayError as error:
+        error.in_doubt = course.in_doubt
+        if course.in_doubt and not harmless(request.method, request.keyed):
+            # Whatever it is, another try might be a second effect.
+            error.retryable = False
         ending = error
         raise
     finally:
@@ -103,12 +118,14 @@ class _Course:
         self.clock = clock
         self.jitter = jitter
         self.route = request.route or route_of(request.url)
-        self.admission = Admission(gateway, shared, self.route, deadline, clock)
+        self.admission = Admission(gateway, shared, self.route, deadline, clock, request.place)
         self.attempt = 0
         self.redirects = 0
         self.renewed = False
         self.backed_off = 0.0
         self.faults: list[str] = []
+        self.in_doubt = request.in_doubt
+        """Whether an attempt that did not succeed may have had its effect."""
 
     @property
     def waited(self) -> float:
@@ -139,11 +156,15 @@ class _Course:
             signed, event = yield from self._attempt()
             request = self.request
             if isinstance(event, Unusable):
+                self.in_doubt = True
                 raise failure(
                     InvalidResponse, event.reason, request, self.attempt, gateway=gateway, status=event.status
                 )
-            if isinstance(event, Response) and self._goes_on(event, signed):
-                continue
+            if isinstance(event, Response):
+                if is_success(event.status, self.expect):
+                    return self._accepted(event)
+                if self._goes_on(event, signed):
+                    continue
             outcome, at = outcome_of(event), self.clock()
             decision = decide(
                 gateway.retry,
@@ -154,18 +175,12 @@ class _Course:
                 remaining=None if self.deadline is None else self.deadline - at,
                 now=at,
                 jitter=self.jitter(),
+                in_doubt=self.in_doubt,
             )
+            self.in_doubt = self.in_doubt or leaves_doubt(outcome)
             if isinstance(decision, Done):
                 assert isinstance(event, Response)
-                return accept(
-                    event,
-                    request,
-                    gateway,
-                    self.expect,
-                    attempts=self.attempt,
-                    waited=self.waited,
-                    faults=self.faults,
-                )
+                raise refusal(event, request, gateway, self.expect, self.attempt)
             asked = retry_after(outcome.headers, at) if isinstance(outcome, Answered) else None
             if isinstance(decision, Again) and not shared.budget.spend():
                 log.warning("%s %s: the retry budget of this connection is spent", request.method, request.safe_url)
@@ -181,6 +196,17 @@ class _Course:
             shared.observer.waited(decision.delay, "backoff" if asked is None else "retry_after")
             yield Wait(decision.delay)
             self.backed_off += decision.delay
+
+    def _accepted(self, response: Response) -> Response:
+        """The answer with the story of its call."""
+        return dataclasses.replace(
+            response,
+            method=self.request.method,
+            url=self.request.safe_url,
+            attempts=self.attempt,
+            waited=self.waited,
+            faults=tuple(self.faults),
+        )
 
     def _attempt(self) -> Generator[Effect, Event, tuple[Request, Reply]]:
         """Sign and send once; gives the signed request and what came of it."""
@@ -268,8 +294,11 @@ def _redirect(response: Response, request: Request, expect: Collection[int] | No
         return None
     if expect is not None and response.status in expect:
         return None
-    target = urljoin(request.url, location)
-    return target if _origin(target) == _origin(request.url) else None
+    try:
+        target = urljoin(request.url, location)
+        return target if _origin(target) == _origin(request.url) else None
+    except ValueError:  # no address at all
+        return None
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -53,6 +53,8 @@ class Gateway:
     """The header that carries the key."""
     long_wait: Literal["defer", "retry", "inline"] = "defer"
     """What a wait beyond ``retry.max_inline_wait`` becomes."""
+    task_deadline: float = 0.0
+    """Seconds for a call over all tries of its task, until the task is cleared; 0 for no limit."""
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     """How often and how many at once, shared by all processes; empty for no limits."""
     breaker: BreakerSettings | None = None
@@ -80,6 +82,8 @@ class Gateway:
         for name in ("connect_timeout", "read_timeout"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0 seconds, not {getattr(self, name):g}")
+        if self.task_deadline < 0:
+            raise ValueError(f"task_deadline must be 0 or more seconds, not {self.task_deadline:g}")
         if self.max_response_bytes < 0:
             raise ValueError(f"max_response_bytes must be 0 or more, not {self.max_response_bytes}")
         if self.client_key and not self.client_cert:

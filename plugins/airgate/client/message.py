@@ -31,6 +31,10 @@ class Request:
     """Whether it carries an idempotency key that the service honours."""
     route: str = ""
     """Path template below the gateway, such as ``/orders/{order}``: what limits, breaker and metrics go by."""
+    in_doubt: bool = False
+    """Whether an earlier try may have sent it already."""
+    place: str = ""
+    """In the line of the gateway's own limits, from an earlier try that had to wait for long."""
 
     @property
     def safe_url(self) -> str:

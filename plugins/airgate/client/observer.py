@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 from airgate.client.effects import Reply
 from airgate.client.message import Request
 
-Why = Literal["backoff", "retry_after", "limit", "pace"]
-"""What a wait was for: a random pause, the server's word, our own shared limit, a server's limit nearly used up."""
+Why = Literal["backoff", "retry_after", "limit", "pace", "circuit"]
+"""What a wait was for: a random pause, the server's word, our own shared limit, a server's limit nearly used up, an
+open circuit."""
 
 CircuitState = Literal["closed", "half_open", "open"]
 """How an attempt found its route's circuit breaker."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from airgate.client.observer import CallEnd, NullObserver, Why
@@ -50,6 +51,35 @@ class CallTally(NullObserver):
                 self._errors[end.error] += 1
             if end.request_id:
                 self._request_ids = [*self._request_ids[1 - _REQUEST_IDS :], end.request_id]
+
+    def state(self) -> dict[str, Any]:
+        """All sums as JSON, for ``add``."""
+        with self._lock:
+            return {
+                "calls": self._calls,
+                "attempts": self._attempts,
+                "retries": self._retries,
+                "received": self._received,
+                "slowest": self._slowest,
+                "waits": dict(self._waits),
+                "errors": dict(self._errors),
+                "latencies": sorted(self._latencies.items()),
+                "request_ids": list(self._request_ids),
+            }
+
+    def add(self, state: Mapping[str, Any]) -> None:
+        """Add what ``state`` gave: the sums of calls that were made before, in another process."""
+        with self._lock:
+            self._calls += state["calls"]
+            self._attempts += state["attempts"]
+            self._retries += state["retries"]
+            self._received += state["received"]
+            self._slowest = max(self._slowest, state["slowest"])
+            for why, seconds in state["waits"].items():
+                self._waits[why] = self._waits.get(why, 0.0) + seconds
+            self._errors.update(state["errors"])
+            self._latencies.update(dict(state["latencies"]))
+            self._request_ids = [*state["request_ids"], *self._request_ids][-_REQUEST_IDS:]
 
     def summary(self) -> dict[str, Any]:
         """All sums as JSON, for the XCom ``airgate_calls``; times are seconds.

@@ -37,6 +37,14 @@ class Call:
     epoch: str = ""
     """Part of the key: another text asks for a new effect."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are set, for ``as_call``."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        }
+
     def problem(self) -> str | None:
         """What keeps this from being a call, None when nothing does."""
         if self.operation and (self.method or self.path):
@@ -112,7 +120,23 @@ def build_request(base_url: str, call: Call) -> Request:
     )
 
 
-def with_key(request: Request, key: str, header: str, *, relied: bool) -> Request:
+def with_own_key(call: Call, header: str) -> Call:
+    """The call with the key that its headers hold, if they do, as ``idempotency_key``.
+
+    Raises:
+        ValueError: It has two different keys.
+    """
+    found = [name for name in call.headers or () if str(name).lower() == header.lower()]
+    if not found or call.idempotency_key is False or call.headers is None:
+        return call
+    own = str(call.headers[found[0]])
+    if isinstance(call.idempotency_key, str) and call.idempotency_key != own:
+        raise ValueError(f"the header {found[0]} and idempotency_key are two different keys; leave one out")
+    headers = {name: value for name, value in call.headers.items() if name not in found}
+    return dataclasses.replace(call, headers=headers, idempotency_key=own)
+
+
+def with_key(request: Request, key: str, header: str, *, relied: bool, in_doubt: bool = False) -> Request:
     """The same request with an idempotency key.
 
     Args:
@@ -120,18 +144,30 @@ def with_key(request: Request, key: str, header: str, *, relied: bool) -> Reques
         key: What is sent.
         header: Where it is sent.
         relied: Whether the service is known to honour it, so that the request may be repeated.
+        in_doubt: Whether an earlier try may have sent it.
 
     Raises:
         ValueError: The key is empty.
     """
     if not key.strip():
         raise ValueError("idempotency_key is empty: a service could not tell one request from another by it")
-    return dataclasses.replace(request.with_headers({header: key}), keyed=relied)
+    return dataclasses.replace(request.with_headers({header: key}), keyed=relied, in_doubt=in_doubt)
 
 
 def _set_default(headers: dict[str, str], name: str, value: str) -> None:
     if not any(known.lower() == name.lower() for known in headers):
         headers[name] = value
+
+
+def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
+    """The headers, those of the second mapping in place of ones of the same name in whatever case."""
+    replaced = {str(name).lower() for name in over}
+    return {**{name: value for name, value in headers.items() if name.lower() not in replaced}, **over}
+
+
+def is_streamed(request: Request) -> bool:
+    """Whether the body is made while it is sent."""
+    return request.body is not None and not isinstance(request.body, bytes)
 
 
 def fingerprint(call: Call, request: Request) -> Fingerprint:

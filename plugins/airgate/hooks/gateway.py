@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ from airgate.client import clock
 from airgate.client.gateway import Gateway
 from airgate.client.message import Params, Request, Response
 from airgate.client.tally import CallTally
-from airgate.hooks.call import Call, as_call, build_request, statuses
+from airgate.hooks.call import Call, as_call, build_request, merged, statuses
 from airgate.hooks.guard import Guarded, guard
-from airgate.hooks.waits import long_wait
+from airgate.hooks.waits import long_wait, refuse_beyond
 from airgate.hooks.writes import running_context
 from airgate.policy.budget import RetryBudget
 from airgate.policy.errors import GatewayError
@@ -53,6 +54,7 @@ class GatewayHook(BaseHook):
         self._openapi = openapi
         self.tally = CallTally()
         self._warned = False
+        self._keyless = False
 
     @cached_property
     def gateway(self) -> Gateway:
@@ -269,13 +271,14 @@ class GatewayHook(BaseHook):
         takes over; where the connection's ``long_wait`` is ``inline`` it is waited for here.
         """
         self._check_retries()
+        began = clock.now()
         for sent in range(1, self.gateway.retry.attempts + 1):
             guarded = self._guarded(call, sent)
             try:
                 response = self.send(guarded.request, expect=call.expect, deadline=guarded.ends, stream=stream)
             except Exception as error:
                 guarded.failed(error)
-                wait = self._wait_here(error, sent)
+                wait = self._wait_here(error, sent, began)
                 if wait is None:
                     raise
                 clock.sleep(wait)
@@ -287,6 +290,7 @@ class GatewayHook(BaseHook):
     async def amake(self, call: Call, *, stream: bool = False) -> Response:
         """Do what ``make`` does without holding up the event loop."""
         await asyncio.to_thread(self._check_retries)
+        began = clock.now()
         for sent in range(1, self.gateway.retry.attempts + 1):
             # The connection, the document and the task's memory are asked for in ways that block.
             guarded = await asyncio.to_thread(self._guarded, call, sent)
@@ -294,7 +298,7 @@ class GatewayHook(BaseHook):
                 response = await self.asend(guarded.request, expect=call.expect, deadline=guarded.ends, stream=stream)
             except Exception as error:
                 await asyncio.to_thread(guarded.failed, error)
-                wait = self._wait_here(error, sent)
+                wait = self._wait_here(error, sent, began)
                 if wait is None:
                     raise
                 await clock.asleep(wait)
@@ -318,7 +322,7 @@ class GatewayHook(BaseHook):
             path=ready.path,
             path_params=ready.path_params,
             params=ready.params,
-            headers={**ready.headers, **(call.headers or {})},
+            headers=merged(ready.headers, call.headers or {}),
             json=ready.json,
             data=ready.data,
             operation=None,
@@ -357,13 +361,28 @@ class GatewayHook(BaseHook):
         return await self._async_session.call(request, expect=expect, deadline=deadline)
 
     def _guarded(self, call: Call, sent: int) -> Guarded:
+        if self._keyless and call.idempotency_key is None:
+            call = dataclasses.replace(call, idempotency_key=False)
         return guard(self.gateway, self.resolve(call), again=sent > 1)
 
-    def _wait_here(self, error: Exception, sent: int) -> float | None:
+    @contextmanager
+    def without_keys(self) -> Iterator[None]:
+        """Make calls that have no key of their own as look-ups are made: without one, and nothing remembers them."""
+        self._keyless = True
+        try:
+            yield
+        finally:
+            self._keyless = False
+
+    def _wait_here(self, error: Exception, sent: int, began: float) -> float | None:
         """Seconds to wait before the call is made once more, None when it is over."""
-        if not isinstance(error, GatewayError) or self.gateway.long_wait != "inline":
+        retry = self.gateway.retry
+        if not isinstance(error, GatewayError) or self.gateway.long_wait != "inline" or sent >= retry.attempts:
             return None
-        return long_wait(error, self.gateway) if sent < self.gateway.retry.attempts else None
+        wait = long_wait(error, self.gateway)
+        if wait is not None:
+            refuse_beyond(retry.deadline and began + retry.deadline, wait, error)
+        return wait
 
     def _check_retries(self) -> None:
         """Say early that a long wait would fail the task, not first when the service asks for one."""
@@ -409,6 +428,11 @@ class GatewayHook(BaseHook):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def forget_process_state() -> None:
+    """Begin anew with what the calls of this process know of each gateway: its pace and the retry budget."""
+    _of_process.cache_clear()
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request
-from airgate.hooks.call import Call, build_request, fingerprint, with_key
+from airgate.hooks.call import Call, build_request, fingerprint, is_streamed, with_key, with_own_key
 from airgate.hooks.waits import CallDeadline
 from airgate.hooks.writes import NAMES, Write, running_context
 from airgate.policy.idempotency import use_of_key
@@ -67,19 +67,20 @@ def guard(gateway: Gateway, call: Call, *, again: bool = False) -> Guarded:
 
 
 def _remembered(gateway: Gateway, call: Call) -> Guarded:
+    call = with_own_key(call, gateway.idempotency_header)
     request = build_request(gateway.base_url, call)
-    if isinstance(call.idempotency_key, str):
-        return Guarded(with_key(request, call.idempotency_key, gateway.idempotency_header, relied=True))
+    own = call.idempotency_key if isinstance(call.idempotency_key, str) else None
     use = use_of_key(request.method, call.idempotency_key, gateway.idempotency)
-    if use == "off":
-        return Guarded(request)
-    context = running_context()
+    context = running_context() if use != "off" else None
     if context is None:
+        if own is not None:
+            return Guarded(with_key(request, own, gateway.idempotency_header, relied=True))
         if call.idempotency_key is True:
             raise ValueError("idempotency_key=True is made from the running task, and none is running; give a text")
         return Guarded(request)
-    named = use == "honoured" or request.method not in IDEMPOTENT_METHODS
-    name = NAMES.take(context, call.name) if named else call.name
+    # Whoever gives a key tells the writes of a task apart by it.
+    named = own is None and request.method not in IDEMPOTENT_METHODS
+    name = NAMES.take(context, call.name) if named else call.name or own or ""
     guarded = Guarded(request, None, name if named else None)
     try:
         write = Write(
@@ -87,12 +88,15 @@ def _remembered(gateway: Gateway, call: Call) -> Guarded:
             name=name,
             fingerprint=fingerprint(call, request),
             use=use,
+            key=own,
             epoch=call.epoch,
+            streamed=is_streamed(request),
         )
         write.begin()
     except Exception as error:
         guarded.failed(error)
         raise
     assert write.key is not None
-    request = with_key(request, write.key, gateway.idempotency_header, relied=write.relied)
+    header, relied = gateway.idempotency_header, write.relied
+    request = with_key(request, write.key, header, relied=relied, in_doubt=write.in_doubt)
     return Guarded(request, write, guarded.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from airgate.client import clock
-from airgate.client.fields import FIELDS
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request
 from airgate.hooks.writes import running_context
@@ -25,33 +24,24 @@ def long_wait(error: GatewayError, gateway: Gateway) -> float | None:
     return wait if error.retryable and wait is not None and wait > gateway.retry.max_inline_wait else None
 
 
-def spanning_seconds(gateway: Gateway, own: float | None) -> float | None:
-    """Seconds that a task may take over all its tries and long waits, None without a limit.
-
-    A deadline that someone chose, for the task or in the connection, spans all tries. The default one holds for a try
-    only: Airflow's own pauses between tries, and the time until it notices a killed worker, are as long.
-    """
-    if own is not None:
-        return own or None
-    chosen = gateway.retry.deadline
-    return chosen if chosen and chosen != FIELDS["deadline"].default else None
-
-
 class TaskDeadline:
     """When a task must be over, the same in every try until the task is cleared.
 
     Args:
         context: The task's; only a clear changes ``max_tries``.
-        seconds: From the first try on; None without a limit.
+        seconds: From the first try on; 0 without a limit.
     """
 
-    def __init__(self, context: Any, seconds: float | None) -> None:
+    def __init__(self, context: Any, seconds: float) -> None:
         self._store = context["task_state_store"]
         self._max_tries = context["ti"].max_tries
+        self._again = getattr(context["ti"], "try_number", 1) > 1
         self._seconds = seconds
         self._at: float | None = None
         self.attempts = 0
         """Requests sent since the try began, long waits included."""
+        self.place = ""
+        """In the line of the gateway's own limits, where an earlier wait for them ended the call."""
 
     def start(self, *, resumed: bool) -> float | None:
         """The Unix time by which the call must be over, None for the connection's setting.
@@ -59,20 +49,20 @@ class TaskDeadline:
         Args:
             resumed: Whether the same try goes on after a long wait.
         """
-        if not resumed and self._seconds is None:
-            return None
-        stored = self._store.get(_KEY)
+        stored = self._store.get(_KEY) if resumed or self._seconds or self._again else None
         if stored is not None and stored["max_tries"] == self._max_tries:
-            self._at = stored["deadline"] if self._seconds is not None else None
+            self._at = stored["deadline"] if self._seconds else None
             self.attempts = stored["attempts"] if resumed else 0
-        elif self._seconds is not None:
+            self.place = stored.get("place", "")
+        elif self._seconds:
             self._at = clock.now() + self._seconds
             self._save()
         return self._at
 
-    def count(self, attempts: int) -> None:
-        """Add the requests that a call sent; stored before a long wait."""
+    def count(self, attempts: int, place: str) -> None:
+        """Add the requests that a call sent, and remember its place in line; stored before a long wait."""
         self.attempts += attempts
+        self.place = place
         self._save()
 
     def leaves(self, wait: float, error: GatewayError) -> None:
@@ -81,12 +71,18 @@ class TaskDeadline:
         Raises:
             DeadlineExceeded: It does.
         """
-        _refuse_beyond(self._at, wait, error, self.attempts)
+        refuse_beyond(self._at, wait, error, self.attempts)
 
     def _save(self) -> None:
         self._store.set(
             _KEY,
-            {"version": _VERSION, "deadline": self._at, "max_tries": self._max_tries, "attempts": self.attempts},
+            {
+                "version": _VERSION,
+                "deadline": self._at,
+                "max_tries": self._max_tries,
+                "attempts": self.attempts,
+                "place": self.place,
+            },
         )
 
 
@@ -105,9 +101,8 @@ class CallDeadline:
         self.at: float | None = None
         """Unix time; None for the connection's setting, which holds for a try."""
         self._stored = False
-        seconds = spanning_seconds(gateway, None)
-        context = running_context() if seconds is not None else None
-        if seconds is None or context is None:
+        context = running_context() if gateway.task_deadline else None
+        if context is None:
             return
         self._store, ti = context["task_state_store"], context["ti"]
         self._slot = f"{_KEY}:{digest((request.method, request.url))[:16]}"
@@ -117,7 +112,7 @@ class CallDeadline:
         if earlier is not None and earlier["max_tries"] == self._max_tries:
             self.at = earlier["deadline"]
         else:
-            self.at = clock.now() + seconds
+            self.at = clock.now() + gateway.task_deadline
 
     def missed(self, error: Exception) -> None:
         """Remember the deadline for the next try.
@@ -127,7 +122,7 @@ class CallDeadline:
         """
         if self.at is None or not isinstance(error, GatewayError) or not error.retryable:
             return
-        _refuse_beyond(self.at, error.retry_after or 0.0, error, error.attempts)
+        refuse_beyond(self.at, error.retry_after or 0.0, error)
         value = {"version": _VERSION, "deadline": self.at, "max_tries": self._max_tries}
         self._store.set(self._slot, value)
 
@@ -137,13 +132,27 @@ class CallDeadline:
             self._store.delete(self._slot)
 
 
-def _refuse_beyond(at: float | None, wait: float, error: GatewayError, attempts: int) -> None:
-    if at is not None and clock.now() + wait >= at:
-        raise DeadlineExceeded(
-            f"{error.reason}; the wait of {wait:.0f} s ends behind the deadline, which holds for all tries",
-            method=error.method,
-            url=error.url,
-            status=error.status,
-            attempts=attempts,
-            request_id=error.request_id,
-        ) from error
+def refuse_beyond(at: float | None, wait: float, error: GatewayError, attempts: int | None = None) -> None:
+    """Refuse a wait that ends behind a deadline.
+
+    Args:
+        at: The deadline, Unix time; None or 0 for none.
+        wait: Seconds.
+        error: What asks for it.
+        attempts: Requests sent, where there were more than the error knows of.
+
+    Raises:
+        DeadlineExceeded: It does.
+    """
+    if not at or clock.now() + wait < at:
+        return
+    late = DeadlineExceeded(
+        f"{error.reason}; the wait of {wait:.0f} s ends behind the deadline",
+        method=error.method,
+        url=error.url,
+        status=error.status,
+        attempts=error.attempts if attempts is None else attempts,
+        request_id=error.request_id,
+    )
+    late.in_doubt = error.in_doubt
+    raise late from error

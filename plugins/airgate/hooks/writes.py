@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from airgate.policy.errors import Conflict, GatewayError, KeyReused, OutcomeUnknown, Rejected
+from airgate.policy.errors import Conflict, GatewayError, KeyReused, OutcomeUnknown
 from airgate.policy.idempotency import Fingerprint, Setting, digest, idempotency_key
 from airgate.policy.retry import IDEMPOTENT_METHODS
 
@@ -28,6 +28,7 @@ class Write:
         use: What is done with a key.
         key: The caller's own, None for one that is made.
         epoch: Part of a key that is made.
+        streamed: Whether the body is made while it is sent.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Write:
         use: Setting,
         key: str | None = None,
         epoch: str = "",
+        streamed: bool = False,
     ) -> None:
         ti = context["ti"]
         # What an idempotent method repeats does no harm, so its key may change with the request.
-        self._by_method = fingerprint.method in IDEMPOTENT_METHODS and use != "honoured"
+        self._by_method = fingerprint.method in IDEMPOTENT_METHODS and key is None
         call = digest((name, *fingerprint.to_json().values())) if self._by_method else name
         made = _key(ti, call, epoch) if key is None else key
         self.key = None if use == "off" else made
@@ -51,6 +53,9 @@ class Write:
         self._store = None if self._by_method else context["task_state_store"]
         self._slot = f"airgate.write:{digest((name, epoch))[:16]}"
         self._max_tries = ti.max_tries
+        self._streamed = streamed
+        self.in_doubt = False
+        """Whether an earlier try may have sent it."""
 
     @property
     def repeatable(self) -> bool:
@@ -74,9 +79,10 @@ class Write:
         if not self.relied and earlier is not None and earlier["max_tries"] == self._max_tries:
             raise self._error(
                 OutcomeUnknown,
-                "an earlier try may have sent this write and did not live to record its end; clear the task to send "
-                "it again",
+                "an earlier try sent this write, or may have, and no service would know it again; clear the task to "
+                "send it again",
             )
+        self.in_doubt = self.relied and earlier is not None
         self._store.set(
             self._slot,
             {
@@ -89,14 +95,13 @@ class Write:
 
     def failed(self, error: Exception) -> None:
         """Take note of how the call ended; forgets the write where it provably had no effect."""
-        if self.relied:
+        if isinstance(error, GatewayError):
             # A conflict may be the service's word that it is still busy with this very key.
-            no_effect = isinstance(error, Rejected) and not isinstance(error, Conflict)
+            no_effect = not error.in_doubt and not (self.relied and isinstance(error, Conflict))
         else:
-            # Of an unkeyed write only what provably had no effect is retryable; a ValueError comes before it is sent.
-            no_effect = error.retryable if isinstance(error, GatewayError) else isinstance(error, ValueError)
-        # Also nothing left when the call ended before its first attempt, as at an open circuit.
-        if no_effect or (isinstance(error, GatewayError) and not error.attempts):
+            # A ValueError comes before anything is sent, but for one out of a body that is made while it is sent.
+            no_effect = isinstance(error, ValueError) and not self._streamed
+        if no_effect and not self.in_doubt:
             self.forget()
 
     def forget(self) -> None:

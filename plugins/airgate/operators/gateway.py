@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
@@ -14,9 +15,13 @@ from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
 from airgate.hooks.selection import Selection, check_selection, describe, select
 from airgate.hooks.waits import LONG_WAITS, LongWait
+from airgate.policy.idempotency import SAFE_METHODS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+_TALLY = "airgate.tally"
+"""Name in the task state store of what the calls before a long wait cost."""
 
 MAX_XCOM_BYTES = 48 * 1024
 """Airflow's metadata database takes more, but every task that pulls the value and every page that shows it pays."""
@@ -61,7 +66,7 @@ class GatewayOperator(BaseOperator):
             the connection's.
         deferrable: False makes ``retry`` of ``defer``.
         deadline: Seconds, or a timedelta, for the call over all tries and waits, from the first try on; a clear starts
-            it again. 0 for none. None takes the connection's, whose default holds for each try.
+            it again. 0 for none. None takes the connection's ``task_deadline``.
         gateway_conn_id: Connection of type ``gateway``.
     """
 
@@ -124,7 +129,8 @@ class GatewayOperator(BaseOperator):
         self.openapi = openapi
         self.idempotency_key = idempotency_key
         self.epoch = epoch
-        self.reconcile = reconcile
+        # As a dict its fields are templates like those of the call itself.
+        self.reconcile = reconcile.to_dict() if isinstance(reconcile, Call) else reconcile
         self.expect = {expect} if isinstance(expect, int) else expect
         self.response_check = response_check
         self.response_filter = response_filter
@@ -153,6 +159,11 @@ class GatewayOperator(BaseOperator):
         for name in ("max_xcom_bytes", "deadline"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.params and "params" not in repr([getattr(self, name) for name in self.template_fields]):
+            raise ValueError(
+                f"params are Airflow's, for templates, and no field has a template with params: query parameters such "
+                f"as {', '.join(self.params)} go into query"
+            )
         self._check_call()
 
     def _check_call(self) -> None:
@@ -195,14 +206,16 @@ class GatewayOperator(BaseOperator):
         # Imported here, as every parse of a DAG file would pay for it otherwise.
         from airgate.operators.task_call import Patience, make_call
 
-        call = self._call(context)
+        call, store = self._call(context), context["task_state_store"]
         with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
+            if resumed and isinstance(earlier := store.get(_TALLY), dict):
+                hook.tally.add(earlier)
             try:
                 response = make_call(
                     hook,
                     call,
                     context,
-                    Patience(self._defer, self.long_wait, self.deferrable, self.deadline),
+                    Patience(partial(self._defer, store, hook), self.long_wait, self.deferrable, self.deadline),
                     reconcile=self.reconcile,
                     resumed=resumed,
                 )
@@ -210,9 +223,10 @@ class GatewayOperator(BaseOperator):
             finally:
                 self._report(context, hook)
 
-    def _defer(self, until: float) -> NoReturn:
+    def _defer(self, store: Any, hook: GatewayHook, until: float) -> NoReturn:
         from airgate.triggers.wait import WaitTrigger
 
+        store.set(_TALLY, hook.tally.state())
         self.defer(trigger=WaitTrigger(until), method_name="resume")
 
     def _report(self, context: Context, hook: GatewayHook) -> None:
@@ -243,7 +257,14 @@ class GatewayOperator(BaseOperator):
         from airgate.hooks.overflow import guard_size
 
         content_type = response.headers.get("content-type", "text/plain")
-        return guard_size(result, context["ti"], limit=self.max_xcom_bytes, content_type=content_type)
+        try:
+            return guard_size(result, context["ti"], limit=self.max_xcom_bytes, content_type=content_type)
+        except ValueError as error:
+            if response.method in SAFE_METHODS:
+                raise
+            # The write has happened; a task that fails now would want it again.
+            self.log.warning("handed on whole all the same, as the write has happened: %s", error)
+            return result
 
 
 def plain_result(response: Response) -> Any:

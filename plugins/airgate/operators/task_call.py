@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 from airgate.client import clock
 from airgate.client.message import Request, Response
-from airgate.hooks.call import Call, as_call, build_request, fingerprint, with_key
+from airgate.hooks.call import Call, as_call, build_request, fingerprint, is_streamed, with_key, with_own_key
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.waits import LongWait, TaskDeadline, long_wait, spanning_seconds
+from airgate.hooks.waits import LongWait, TaskDeadline, long_wait, refuse_beyond
 from airgate.hooks.writes import Write
-from airgate.policy.errors import DeadlineExceeded, GatewayError, NotFound, OutcomeUnknown, Unavailable
+from airgate.policy.errors import GatewayError, NotFound, OutcomeUnknown, RateLimited
 from airgate.policy.idempotency import SAFE_METHODS, use_of_key
 from airgate.policy.retry import IDEMPOTENT_METHODS
 
@@ -33,7 +35,7 @@ class Patience:
     """None for the connection's."""
     deferrable: bool = True
     deadline: float | None = None
-    """Seconds over all tries; None for the connection's."""
+    """Seconds over all tries, 0 for no limit; None for the connection's ``task_deadline``."""
 
 
 def make_call(
@@ -63,14 +65,15 @@ def make_call(
         ValueError: The fields do not make a request.
     """
     gateway = hook.gateway
-    time = TaskDeadline(context, spanning_seconds(gateway, patience.deadline))
+    time = TaskDeadline(context, gateway.task_deadline if patience.deadline is None else patience.deadline)
     ends = time.start(resumed=resumed)
     call = hook.resolve(call)
     request, write = _prepared(hook, call, context)
     mode = patience.mode or gateway.long_wait
     if mode == "defer" and not patience.deferrable:
         mode = "retry"
-    attempts = _Attempts(hook, call, request, write, reconcile, ends)
+    began = clock.now()
+    attempts = _Attempts(hook, call, request, write, reconcile, ends, time.place)
     while True:
         try:
             return attempts.make()
@@ -79,16 +82,19 @@ def make_call(
             if wait is None:
                 raise
             time.leaves(wait, error)
-            if mode == "retry":
+            place = error.place if isinstance(error, RateLimited) else ""
+            # In line for our own limits one gets on, and a deadline ends it. A service that is asked again and again,
+            # and a circuit that stays open, are not waited for without end.
+            time.count(0 if place else max(error.attempts, 1), place)
+            if mode == "retry" or (not place and time.attempts >= gateway.retry.attempts):
                 raise
-            # An open circuit sends nothing, and must not be waited for without end.
-            time.count(max(error.attempts, 1))
-            if time.attempts >= gateway.retry.attempts:
-                raise
+            if mode == "inline":
+                refuse_beyond(gateway.retry.deadline and began + gateway.retry.deadline, wait, error)
             log.warning("%s; the wait of %.0f s is spent %s", error, wait, _PLACE[mode])
             if mode == "defer":
                 patience.defer(clock.now() + wait)
             clock.sleep(wait)
+            attempts = dataclasses.replace(attempts, place=place)
 
 
 _PLACE = {"defer": "in the triggerer", "inline": "in this worker"}
@@ -96,6 +102,8 @@ _PLACE = {"defer": "in the triggerer", "inline": "in this worker"}
 
 def _prepared(hook: GatewayHook, call: Call, context: Any) -> tuple[Request, Write | None]:
     """The request with its key, and what the task remembers of it, which is nothing for a read."""
+    header = hook.gateway.idempotency_header
+    call = with_own_key(call, header)
     request = build_request(hook.gateway.base_url, call)
     use = use_of_key(request.method, call.idempotency_key, hook.gateway.idempotency)
     # Without a key, what may be repeated anyway needs no memory.
@@ -108,9 +116,10 @@ def _prepared(hook: GatewayHook, call: Call, context: Any) -> tuple[Request, Wri
         use=use,
         key=call.idempotency_key if isinstance(call.idempotency_key, str) else None,
         epoch=call.epoch,
+        streamed=is_streamed(request),
     )
     if write.key is not None:
-        request = with_key(request, write.key, hook.gateway.idempotency_header, relied=write.relied)
+        request = with_key(request, write.key, header, relied=write.relied)
     return request, write
 
 
@@ -132,6 +141,8 @@ class _Attempts:
     write: Write | None
     reconcile: Reconcile | Call | Mapping[str, Any] | None
     ends: float | None
+    place: str = ""
+    """In the line of the gateway's own limits, from before a long wait."""
 
     def make(self) -> Response | None:
         retry = self.hook.gateway.retry
@@ -151,13 +162,15 @@ class _Attempts:
                 self.write.begin()
             except OutcomeUnknown as error:
                 return self._look_up(error)
+        in_doubt = self.write is not None and self.write.in_doubt
+        request = dataclasses.replace(self.request, in_doubt=in_doubt, place=self.place)
         try:
-            return self.hook.send(self.request, expect=self.call.expect, deadline=self.ends)
+            return self.hook.send(request, expect=self.call.expect, deadline=self.ends)
         except (GatewayError, ValueError) as error:
             if self.write is None:
                 raise
             self.write.failed(error)
-            if isinstance(error, (OutcomeUnknown, Unavailable, DeadlineExceeded)) and not error.retryable:
+            if isinstance(error, GatewayError) and error.in_doubt:
                 return self._look_up(error)
             raise
 
@@ -188,12 +201,18 @@ class _Attempts:
 
     def _ask(self, reconcile: Reconcile | Call | Mapping[str, Any]) -> Response | bool | None:
         if callable(reconcile):
-            return reconcile(self.hook)
+            with self.hook.without_keys():
+                found = reconcile(self.hook)
+            if found is None or isinstance(found, (bool, Response)):
+                return found
+            raise TypeError(f"reconcile must return a response, True, False or None, not {type(found).__name__}")
         call = as_call(reconcile)
         request = self.hook.request(call)
         if request.method not in SAFE_METHODS:
             raise ValueError(f"reconcile must be a look-up with GET or HEAD, not {request.method}")
         try:
             return self.hook.send(request, expect=call.expect, deadline=self.ends)
-        except NotFound:
-            return False
+        except NotFound as error:
+            if error.status == HTTPStatus.NOT_FOUND:  # 410 says that it was there once
+                return False
+            raise

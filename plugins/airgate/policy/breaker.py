@@ -70,8 +70,22 @@ Admission = Closed | Probe | Open
 class Breaker(Protocol):
     """Circuits that callers in many threads and processes share."""
 
+    def rest(self, key: str, settings: BreakerSettings) -> float:
+        """Seconds until it makes sense to ask for admission, 0 for now; changes nothing.
+
+        Raises:
+            StoreUnavailable: The store cannot be asked.
+        """
+
     def admit(self, key: str, settings: BreakerSettings) -> Admission:
         """Whether a call may be sent now.
+
+        Raises:
+            StoreUnavailable: The store cannot be asked.
+        """
+
+    def withdraw(self, key: str, settings: BreakerSettings) -> None:
+        """Give back a ``Probe`` that was never sent, so that another call may be one.
 
         Raises:
             StoreUnavailable: The store cannot be asked.
@@ -123,6 +137,11 @@ def admit(circuit: Circuit, settings: BreakerSettings, now: float) -> tuple[Circ
     if len(probes) >= settings.probes:
         return circuit, Open(min(1.0, max(0.001, min(probes) - now)))
     return _with(circuit, probes=(*probes, now + settings.cooldown)), Probe()
+
+
+def withdraw(circuit: Circuit) -> Circuit:
+    """The state without the probe that was admitted last."""
+    return _with(circuit, probes=tuple(sorted(circuit.probes)[:-1])) if circuit.probes else circuit
 
 
 def report(circuit: Circuit, settings: BreakerSettings, now: float, ok: int, failed: int, probe: bool) -> Circuit:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
+
 from airgate.policy import breaker
 from airgate.policy.breaker import Admission, BreakerSettings, Circuit, Closed, Open
 
@@ -17,6 +19,14 @@ Change = Callable[[Circuit, float], tuple[Circuit, T]]
 REFRESH = 0.2
 """Seconds for which a process takes a circuit as closed without asking the store, and keeps successes to itself. So a
 circuit that one process opens is open for all of them after this time."""
+
+
+def read_circuit(stored: bytes | None) -> Circuit:
+    """The circuit as a store keeps it; one that cannot be read is closed, as if nothing were known of it."""
+    try:
+        return msgspec.json.decode(stored, type=Circuit) if stored else Circuit()
+    except msgspec.DecodeError:
+        return Circuit()
 
 
 class SharedBreaker(ABC):
@@ -44,6 +54,25 @@ class SharedBreaker(ABC):
         Raises:
             StoreUnavailable: The store cannot be asked.
         """
+
+    def rest(self, key: str, settings: BreakerSettings) -> float:
+        """Seconds until it makes sense to ask for admission; see ``Breaker``."""
+        if self._closed_until.get(key, 0.0) > time.monotonic():
+            return 0.0
+
+        def look(circuit: Circuit, now: float) -> tuple[Circuit, float]:
+            _, admission = breaker.admit(circuit, settings, now)
+            return circuit, admission.retry_after if isinstance(admission, Open) else 0.0
+
+        return self.exchange(key, look, 0.0)
+
+    def withdraw(self, key: str, settings: BreakerSettings) -> None:
+        """Give back a probe that was never sent; see ``Breaker``."""
+
+        def change(circuit: Circuit, now: float) -> tuple[Circuit, None]:
+            return breaker.withdraw(circuit), None
+
+        self.exchange(key, change, 2 * (settings.window + settings.cooldown))
 
     def admit(self, key: str, settings: BreakerSettings) -> Admission:
         """Whether a call may be sent now; see ``Breaker``."""

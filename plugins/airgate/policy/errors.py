@@ -80,6 +80,8 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.retryable = self.default_retryable if retryable is None else retryable
         self.excerpt = excerpt
+        self.in_doubt = False
+        """Whether a request of this call may have had its effect although the call failed."""
         super().__init__(self._message())
 
     def _message(self) -> str:
@@ -122,9 +124,13 @@ class Unprocessable(Rejected):
 
 
 class RateLimited(GatewayError):
-    """429: too many requests; ``retry_after`` says when the server will listen again."""
+    """429: too many requests; ``retry_after`` says when the server will listen again.
+
+    Also for a wait on the connection's own limits; then ``place`` is the call's place in line, to come back with.
+    """
 
     default_retryable = True
+    place: str = ""
 
 
 class Unavailable(GatewayError):

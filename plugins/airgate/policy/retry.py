@@ -12,15 +12,13 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-from airgate.policy.outcome import Answered, NotSent, Outcome
+from airgate.policy.outcome import Answered, NotSent, Outcome, Unusable
 
 _FOR_EVER = 366 * 86_400.0
 """Seconds; what a server asks for beyond this is read as this."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-REFUSED_STATUSES = frozenset({425, 429})
-"""Answers that say the request was not taken up, so even an unkeyed write may be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +89,7 @@ def decide(
     remaining: float | None,
     now: float,
     jitter: float,
+    in_doubt: bool = False,
 ) -> Decision:
     """Decide what follows an attempt.
 
@@ -103,10 +102,13 @@ def decide(
         remaining: Seconds left until the call's deadline, or None without one.
         now: Unix time in seconds, to read a ``Retry-After`` date.
         jitter: A random number from 0 to 1 that spreads the waits (full jitter).
+        in_doubt: Whether an earlier attempt may have reached the service: a conflict under an idempotency key then is
+            its word that it still works on that one.
     """
-    if isinstance(outcome, Answered) and outcome.status not in TRANSIENT_STATUSES:
+    busy = in_doubt and keyed and isinstance(outcome, Answered) and outcome.status == HTTPStatus.CONFLICT
+    if isinstance(outcome, Answered) and outcome.status not in TRANSIENT_STATUSES and not busy:
         return Done()
-    if not _may_repeat(method, keyed, outcome):
+    if not (harmless(method, keyed) or not leaves_doubt(outcome)):
         return GiveUp(retryable=False)
     asked = _asked(outcome, now)
     if attempt >= settings.attempts:
@@ -121,10 +123,20 @@ def decide(
     return Again(delay)
 
 
-def _may_repeat(method: str, keyed: bool, outcome: Outcome) -> bool:
-    if keyed or method in IDEMPOTENT_METHODS or isinstance(outcome, NotSent):
-        return True
-    return isinstance(outcome, Answered) and outcome.status in REFUSED_STATUSES
+def harmless(method: str, keyed: bool) -> bool:
+    """Whether sending such a request twice does no more than sending it once."""
+    return keyed or method in IDEMPOTENT_METHODS
+
+
+def leaves_doubt(outcome: Outcome | Unusable) -> bool:
+    """Whether the request may have had its effect although no success came of it.
+
+    Not when it never left, nor when the service refused it: 4xx, but for 408, which a gateway may say of a request
+    that it has handed on.
+    """
+    if isinstance(outcome, Answered):
+        return not 400 <= outcome.status < 500 or outcome.status == HTTPStatus.REQUEST_TIMEOUT
+    return not isinstance(outcome, NotSent)
 
 
 def _asked(outcome: Outcome, now: float) -> float | None:

@@ -15,8 +15,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from airgate.policy.breaker import Circuit
-from airgate.policy.breaker_shared import Change, SharedBreaker
+from airgate.policy.breaker_shared import Change, SharedBreaker, read_circuit
 from airgate.policy.limits import Granted, Queued, Scope
 from airgate.policy.store import StoreUnavailable
 from airgate.policy.store_redis_scripts import ACQUIRE, READ, RELEASE, SWAP
@@ -33,7 +32,7 @@ class RedisStore(SharedBreaker):
     """Limits and circuits in a Redis; threads share it, and it is safe to use after a fork.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``; ``redis+cluster://`` x
+        url: ``redis://``, ``rediss://`` or ``unix://``; ``redis+cluster://`` for a Redis Cluster.
         clock: Unix time in seconds instead of the server's, for tests.
     """
 
@@ -75,7 +74,7 @@ class RedisStore(SharedBreaker):
         name = f"airgate:{{{_digest(key)}}}:circuit"
         for race in range(RACES):
             before, now = self._run("read", [name], [self._now()])
-            circuit = msgspec.json.decode(before, type=Circuit) if before else Circuit()
+            circuit = read_circuit(before)
             changed, result = change(circuit, int(now) / 1e6)
             if changed is circuit:
                 return result

@@ -20,7 +20,7 @@ from typing import TypeVar
 import msgspec
 
 from airgate.policy.breaker import Circuit
-from airgate.policy.breaker_shared import Change, SharedBreaker
+from airgate.policy.breaker_shared import Change, SharedBreaker, read_circuit
 from airgate.policy.limits import GRACE, Granted, Limit, Queued, Scope, longest_window, most_requests, opens_at
 from airgate.policy.store import StoreUnavailable
 from airgate.policy.store_file import prepare
@@ -280,7 +280,7 @@ def _make_ready(connection: sqlite3.Connection) -> None:
 
 def _circuit(connection: sqlite3.Connection, key: str) -> Circuit:
     row = connection.execute("SELECT state FROM circuits WHERE name = ?", (key,)).fetchone()
-    return msgspec.json.decode(row[0], type=Circuit) if row else Circuit()
+    return read_circuit(row[0] if row else None)
 
 
 def _held(connection: sqlite3.Connection, key: str, now: int) -> int:

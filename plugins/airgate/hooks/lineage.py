@@ -1,0 +1,152 @@
+"""Where records came from and where they went, as Airflow and OpenLineage want to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from airflow.sdk.lineage import get_hook_lineage_collector
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseHook, Connection
+
+    from airgate.data.manifest import Manifest
+
+_DEFAULT_SCHEMAS = {"duckdb": "main", "postgres": "public", "sqlite": "main"}
+_FILE_DATABASES = frozenset({"duckdb", "sqlite"})
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """What a task reads or writes: a route of a gateway, a folder of parts, a table."""
+
+    namespace: str
+    """As OpenLineage names the system: ``s3://bucket``, ``postgres://host:5432``, ``file``."""
+    name: str
+    """Within the system."""
+    uri: str
+    """Its address, without user, password and query."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Name -> type in text."""
+    rows: int | None = None
+    """That the task read or wrote."""
+    bytes: int | None = None
+    files: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What came of what in one task; a few references, kept whether or not anybody asks."""
+
+    inputs: tuple[DataSet, ...] = ()
+    outputs: tuple[DataSet, ...] = ()
+
+
+def route_of(base_url: str, path: str) -> DataSet:
+    """A route behind a gateway.
+
+    Args:
+        base_url: The gateway's address.
+        path: The route's template below it; a filled-in path would be a data set of its own for every order.
+    """
+    split = urlsplit(base_url)
+    netloc = split.netloc.rpartition("@")[2]
+    name = f"{split.path.rstrip('/')}/{path.partition('?')[0].lstrip('/')}"
+    return DataSet(f"{split.scheme}://{netloc}", name, f"{split.scheme}://{netloc}{name}")
+
+
+def folder_of(manifest: Manifest) -> DataSet:
+    """A data set of Parquet parts, by the naming that OpenLineage has for files and object stores.
+
+    The connection that a URI such as ``s3://aws_default@bucket/x`` names is left out: the same data stays the same
+    data, whoever reads it.
+    """
+    split = urlsplit(manifest.path)
+    netloc = split.netloc.rpartition("@")[2]
+    local = split.scheme in {"", "file"}
+    return DataSet(
+        "file" if local else f"{split.scheme}://{netloc}",
+        split.path if local else split.path.strip("/"),
+        urlunsplit((split.scheme, netloc, split.path, "", "")),
+        columns=manifest.schema,
+        rows=manifest.written,
+        bytes=sum(part.bytes for part in manifest.parts),
+        files=len(manifest.parts),
+    )
+
+
+def table_of(
+    connection: Connection, table: str, *, rows: int | None = None, columns: Mapping[str, str] | None = None
+) -> DataSet:
+    """A table behind an Airflow connection.
+
+    Args:
+        connection: Of the warehouse.
+        table: Name, optionally ``schema.name``.
+        rows: That were loaded.
+        columns: That were loaded.
+    """
+    kind, host = connection.conn_type, connection.host or ""
+    *given, name = table.split(".")
+    schema = given or [default for default in [_DEFAULT_SCHEMAS.get(kind)] if default]
+    if kind in _FILE_DATABASES:
+        namespace, database = f"{kind}://{host}", []
+    else:
+        namespace = f"{kind}://{host}" + (f":{connection.port}" if connection.port else "")
+        database = [connection.schema] if connection.schema else []
+    parts = [*database, *schema, name]
+    return DataSet(namespace, ".".join(parts), "/".join([namespace, *parts]), columns=columns or {}, rows=rows)
+
+
+def report_assets(hook: BaseHook, *, inputs: Iterable[DataSet] = (), outputs: Iterable[DataSet] = ()) -> None:
+    """Tell Airflow's hook lineage; a hook's calls report their routes themselves.
+
+    Without a lineage reader Airflow's collector does nothing.
+    """
+    collector = get_hook_lineage_collector()
+    for one in inputs:
+        collector.add_input_asset(hook, uri=one.uri, asset_extra=_counts(one))
+    for one in outputs:
+        collector.add_output_asset(hook, uri=one.uri, asset_extra=_counts(one))
+
+
+def _counts(one: DataSet) -> dict[str, int]:
+    counts = {"rows": one.rows, "bytes": one.bytes, "files": one.files}
+    return {name: value for name, value in counts.items() if value is not None}
+
+
+def openlineage_of(lineage: Lineage) -> object:
+    """The ``OperatorLineage`` for an operator's ``get_openlineage_facets_on_complete``.
+
+    Only the OpenLineage provider calls that method, so its packages are there, and without it nothing is imported.
+    Inputs and outputs carry a schema and a data source, outputs the statistics of what was written too.
+    """
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from openlineage.client.event_v2 import InputDataset, OutputDataset
+    from openlineage.client.generated.base import DatasetFacet
+    from openlineage.client.generated.datasource_dataset import DatasourceDatasetFacet
+    from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
+    from openlineage.client.generated.schema_dataset import SchemaDatasetFacet, SchemaDatasetFacetFields
+
+    def facets(one: DataSet) -> dict[str, DatasetFacet]:
+        found: dict[str, DatasetFacet] = {"dataSource": DatasourceDatasetFacet(name=one.namespace, uri=one.uri)}
+        if one.columns:
+            fields = [SchemaDatasetFacetFields(name=name, type=kind) for name, kind in one.columns.items()]
+            found["schema"] = SchemaDatasetFacet(fields=fields)
+        return found
+
+    def statistics(one: DataSet) -> dict[str, OutputStatisticsOutputDatasetFacet]:
+        if one.rows is None:
+            return {}
+        written = OutputStatisticsOutputDatasetFacet(rowCount=one.rows, size=one.bytes, fileCount=one.files)
+        return {"outputStatistics": written}
+
+    return OperatorLineage(
+        inputs=[InputDataset(one.namespace, one.name, facets=facets(one)) for one in lineage.inputs],
+        outputs=[
+            OutputDataset(one.namespace, one.name, facets=facets(one), outputFacets=statistics(one))
+            for one in lineage.outputs
+        ],
+    )
