@@ -25,6 +25,8 @@ class FileStore:
         """Store JSON."""
         if value is None:
             raise ValueError("Cannot set value as None")
+        if json.loads(json.dumps(value)) != value:
+            raise TypeError(f"not JSON, and Airflow would refuse it: {value!r}")  # such as a tuple
         self._write({**self._read(), key: value})
 
     def delete(self, key: str) -> None:

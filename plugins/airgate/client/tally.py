@@ -63,7 +63,7 @@ class CallTally(NullObserver):
                 "slowest": self._slowest,
                 "waits": dict(self._waits),
                 "errors": dict(self._errors),
-                "latencies": sorted(self._latencies.items()),
+                "latencies": [[bucket, count] for bucket, count in sorted(self._latencies.items())],
                 "request_ids": list(self._request_ids),
             }
 
