@@ -356,29 +356,6 @@ def test_a_busy_token_endpoint_is_asked_again_when_it_says(servers: tuple[Script
     assert service.seen == []
 
 
-def test_a_401_brings_one_fresh_token(servers: tuple[ScriptedServer, ScriptedServer]) -> None:
-    """Over real sockets: token, refused call, new token, call; the endpoint sees no header of the gateway's."""
-    service, identity = servers
-    identity.answers = [token_answer("early"), token_answer("late")]
-    service.answers = [Answer(401), Answer(200)]
-    with session_for(service, identity) as session:
-        assert session.call(Request("POST", f"{service.url}/orders", body=b"{}")).status == 200
-    assert [seen.headers["authorization"] for seen in service.seen] == ["Bearer early", "Bearer late"]
-    assert [seen.path for seen in identity.seen] == ["/token", "/token"]
-    assert all("x-tenant" not in seen.headers for seen in identity.seen)
-    assert all(SECRET not in str(seen) for seen in service.seen)
-
-
-def test_a_token_endpoint_that_recovers_is_asked_again(servers: tuple[ScriptedServer, ScriptedServer]) -> None:
-    """Even for a write without a key: nothing of it was sent when the token was missing."""
-    service, identity = servers
-    identity.answers = [Answer(503), Answer(hang_up=True), token_answer("t")]
-    with session_for(service, identity) as session:
-        assert session.call(Request("POST", f"{service.url}/orders", body=b"{}")).status == 200
-    assert len(service.seen) == 1
-    assert len(identity.seen) == 3
-
-
 def test_a_call_does_not_fail_while_the_old_token_holds(servers: tuple[ScriptedServer, ScriptedServer]) -> None:
     """The token should be renewed, its endpoint is down: the call goes out with the old one, at its first attempt."""
     service, identity = servers

@@ -6,33 +6,23 @@ import asyncio
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, cached_property
-from types import TracebackType
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook
-from airflow.sdk.log import mask_secret
-
 from airgate.client import clock
-from airgate.client.gateway import Gateway
 from airgate.client.message import Params, Request, Response
-from airgate.client.tally import CallTally
 from airgate.hooks.call import Call, as_call, build_request, merged, statuses
+from airgate.hooks.connection import GatewayConnection
 from airgate.hooks.guard import Guarded, guard
 from airgate.hooks.waits import long_wait, refuse_beyond
 from airgate.hooks.writes import running_context
-from airgate.policy.budget import RetryBudget
 from airgate.policy.errors import GatewayError
-from airgate.policy.pacing import Pace
 
 if TYPE_CHECKING:
-    from airgate.client.admission import Shared
-    from airgate.client.async_session import AsyncGatewaySession
-    from airgate.client.session import GatewaySession
     from airgate.openapi import Document
 
 
-class GatewayHook(BaseHook):
+class GatewayHook(GatewayConnection):
     """Calls services behind an API gateway: signed, retried, with typed errors.
 
     One hook keeps one pool of connections and one token. Secrets come from the connection only and are masked in logs
@@ -43,84 +33,13 @@ class GatewayHook(BaseHook):
         openapi: Location of an OpenAPI document, instead of the connection's.
     """
 
-    conn_name_attr = "gateway_conn_id"
-    default_conn_name = "gateway_default"
-    conn_type = "gateway"
-    hook_name = "Gateway"
-
-    def __init__(self, gateway_conn_id: str = default_conn_name, *, openapi: str | None = None) -> None:
-        super().__init__()
-        self.gateway_conn_id = gateway_conn_id
+    def __init__(
+        self, gateway_conn_id: str = GatewayConnection.default_conn_name, *, openapi: str | None = None
+    ) -> None:
+        super().__init__(gateway_conn_id)
         self._openapi = openapi
-        self.tally = CallTally()
         self._warned = False
         self._keyless = False
-
-    @cached_property
-    def gateway(self) -> Gateway:
-        """The connection's settings.
-
-        Raises:
-            ValueError: Naming the connection and the field that is wrong.
-        """
-        from airgate.client.configure import gateway_from_fields
-
-        connection = self.get_connection(self.gateway_conn_id)
-        if connection.conn_type != self.conn_type:
-            raise ValueError(
-                f"connection {self.gateway_conn_id!r} has the type {connection.conn_type!r}, not {self.conn_type!r}"
-            )
-        if connection.password:
-            mask_secret(connection.password)
-        try:
-            gateway = gateway_from_fields(
-                host=connection.host,
-                port=connection.port,
-                scheme=connection.schema,
-                login=connection.login,
-                password=connection.password,
-                extra=connection.extra_dejson,
-            )
-        except ValueError as error:
-            raise ValueError(f"connection {self.gateway_conn_id!r}: {error}") from None
-        for secret in gateway.secrets:
-            mask_secret(secret)
-        if hasattr(gateway.auth, "on_secret"):  # tokens that are made later
-            gateway.auth.on_secret = mask_secret
-        return gateway
-
-    def get_conn(self) -> GatewaySession:
-        """The session that calls go through."""
-        return self._session
-
-    @cached_property
-    def _session(self) -> GatewaySession:
-        # Here as in other places: every parse of a DAG file would pay for the HTTP library otherwise.
-        from airgate.client.session import GatewaySession
-
-        return GatewaySession(self.gateway, shared=self._shared)
-
-    @cached_property
-    def _async_session(self) -> AsyncGatewaySession:
-        from airgate.client.async_session import AsyncGatewaySession
-
-        return AsyncGatewaySession(self.gateway, shared=self._shared)
-
-    @cached_property
-    def _shared(self) -> Shared:
-        """What this hook's calls share with those of its process, and through the store with those of all processes."""
-        from airgate.client.admission import Shared
-        from airgate.hooks.telemetry import observe
-
-        gateway = self.gateway
-        store = None
-        if gateway.limits or gateway.breaker:
-            from airgate.hooks.limits import open_store
-
-            store = open_store()
-        pace, budget = _of_process(self.gateway_conn_id, gateway.base_url, gateway.retry.budget)
-        observer = observe(self, self.gateway_conn_id, gateway.base_url, self.tally)
-        return Shared(pace, budget, self.gateway_conn_id, store, store, observer)
 
     @cached_property
     def document(self) -> Document:
@@ -334,32 +253,6 @@ class GatewayHook(BaseHook):
         """The request of a call, without an idempotency key."""
         return build_request(self.gateway.base_url, self.resolve(as_call(call)))
 
-    def send(
-        self,
-        request: Request,
-        *,
-        expect: Collection[int] | None = None,
-        deadline: float | None = None,
-        stream: bool = False,
-    ) -> Response:
-        """Send a request that is ready; for those who keep the rules of keys and waits themselves."""
-        if stream:
-            return self._session.call(request, expect=expect, deadline=deadline, stream=True)
-        return self._session.call(request, expect=expect, deadline=deadline)
-
-    async def asend(
-        self,
-        request: Request,
-        *,
-        expect: Collection[int] | None = None,
-        deadline: float | None = None,
-        stream: bool = False,
-    ) -> Response:
-        """Do what ``send`` does without holding up the event loop."""
-        if stream:
-            return await self._async_session.call(request, expect=expect, deadline=deadline, stream=True)
-        return await self._async_session.call(request, expect=expect, deadline=deadline)
-
     def _guarded(self, call: Call, sent: int) -> Guarded:
         if self._keyless and call.idempotency_key is None:
             call = dataclasses.replace(call, idempotency_key=False)
@@ -407,38 +300,6 @@ class GatewayHook(BaseHook):
         except (GatewayError, ValueError) as error:
             return False, str(error)
         return True, f"{response.url} answered {response.status}"
-
-    def close(self) -> None:
-        """Close the pooled connections."""
-        if "_session" in vars(self):
-            self._session.close()
-            del self._session
-
-    async def aclose(self) -> None:
-        """Close the pooled connections, those of the event loop included."""
-        if "_async_session" in vars(self):
-            await self._async_session.close()
-            del self._async_session
-        self.close()
-
-    def __enter__(self) -> GatewayHook:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def forget_process_state() -> None:
-    """Begin anew with what the calls of this process know of each gateway: its pace and the retry budget."""
-    _of_process.cache_clear()
-
-
-@cache
-def _of_process(conn_id: str, base_url: str, share: float) -> tuple[Pace, RetryBudget]:
-    """What all hooks of one connection in this process go by: a storm of retries has many tasks."""
-    return Pace(), RetryBudget(share)
 
 
 def _operation(
