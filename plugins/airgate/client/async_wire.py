@@ -7,14 +7,16 @@ import socket
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
-from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding
+from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding, codings
 from airgate.client.effects import Reply, Send
 from airgate.client.gateway import Gateway
 from airgate.client.message import Response, headers_of
@@ -22,7 +24,7 @@ from airgate.client.outgoing import SourceFailed, headers_for, origin_of, pieces
 from airgate.client.proxies import credentials, proxy_for, without_credentials
 from airgate.client.streamed import AsyncStreamedResponse, BrokenOff, Reading
 from airgate.client.tls import ssl_context
-from airgate.client.wire import LATE, beyond_limit
+from airgate.client.wire import LATE, beyond_limit, exceeds
 from airgate.policy.outcome import NotSent, Unanswered, Unusable
 
 _LONGEST_HEADER = 65536
@@ -57,7 +59,7 @@ class AsyncWire:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_mark_sent)
             session = self._sessions[loop] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._context, resolver=_Resolver(self._gateway)),
+                connector=_Connector(limit=0, ssl=self._context, resolver=_Resolver(self._gateway)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=_AUTOMATIC,
@@ -87,7 +89,7 @@ class AsyncWire:
             return begun
         headers = headers_of((name.decode("latin-1"), value.decode("latin-1")) for name, value in begun.raw_headers)
         try:
-            decoder = Decoder(headers.get("content-encoding"))
+            decoder = Decoder(codings(headers))
         except UnknownCoding as error:
             begun.close()
             return Unusable(begun.status, f"the answer has {error}")
@@ -97,6 +99,9 @@ class AsyncWire:
             return AsyncStreamedResponse(
                 *(begun.status, headers, b"", request.method, request.safe_url), reading=Reading(limit), source=source
             )
+        if exceeds(headers, limit, request.method):
+            begun.close()
+            return Unusable(begun.status, beyond_limit(limit))
         body = bytearray()
         try:
             async for piece in source.pieces():
@@ -128,6 +133,9 @@ class AsyncWire:
         upload = None
         if request.body is not None and not isinstance(request.body, bytes):
             upload = _Upload(pieces_of(request.body, None if size is None else int(size)))
+        # Twice round the loop: if a connection of the pool has ended since the loop last looked, it is known now.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         try:
             return await self._session().request(
                 request.method,
@@ -146,9 +154,9 @@ class AsyncWire:
             if upload is not None and upload.error is not None:
                 raise (upload.error.__cause__ or upload.error) from None
             if not progress.sent:
-                return NotSent(_why(error, connect))
+                return _why(error, connect)
             if isinstance(error, TimeoutError):
-                return Unanswered(f"no answer within {read:g} s")
+                return Unanswered(f"no answer within {read:.3g} s")
             if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
                 return Unanswered("the TLS connection failed")
             return Unanswered("the connection was closed without an answer")
@@ -211,6 +219,27 @@ class _Upload:
             raise
 
 
+class _Protocol(ResponseHandler):
+    """A connection that ends at once: what is left of an upload that was given up must not go out afterwards."""
+
+    def close(self) -> None:
+        self.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Keeps no connection on which something came that nobody asked for: the next call would take it for its answer."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._factory: partial[ResponseHandler] = partial(_Protocol, loop=self._loop)
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        for protocol, _ in self._conns.get(key, ()):
+            if protocol.should_close:
+                protocol.abort()
+        return await super()._get(key, traces)
+
+
 class _Resolver(AbstractResolver):
     """Looks names up as the system does, and gives only addresses that the gateway may be reached at."""
 
@@ -236,22 +265,22 @@ async def _mark_sent(session: aiohttp.ClientSession, context: Any, params: Any) 
     context.trace_request_ctx.sent = True
 
 
-def _why(error: BaseException, connect: float) -> str:
+def _why(error: BaseException, connect: float) -> NotSent:
     if isinstance(error, TimeoutError):
-        return f"no connection within {connect:g} s"
+        return NotSent(f"no connection within {connect:.3g} s")
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "the proxy refused to connect"
+        return NotSent("the proxy refused to connect")
     link: BaseException | None = error
     seen = 0
     while link is not None and seen < 10:
         if isinstance(link, _Denied):
-            return str(link)
+            return NotSent(str(link), lasting=True)
         if isinstance(link, aiohttp.ClientConnectorCertificateError):
             link = link.certificate_error
             continue
         if isinstance(link, ssl.SSLCertVerificationError):
-            return f"the server's certificate is not trusted ({link.verify_message})"
+            return NotSent(f"the server's certificate is not trusted ({link.verify_message})", lasting=True)
         if isinstance(link, (ssl.SSLError, aiohttp.ClientSSLError)):
-            return "the TLS connection failed"
+            return NotSent("the TLS connection failed")
         link, seen = link.__cause__ or link.__context__, seen + 1
-    return "connection refused or host not found"
+    return NotSent("connection refused or host not found")

@@ -5,11 +5,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
+from multidict import CIMultiDictProxy
+
 ACCEPTED = "gzip, deflate"
 """What both drivers ask for."""
 PIECE = 1 << 16
 """Bytes of a decoded piece at most."""
 MOST_CODINGS = 5
+
+
+def codings(headers: CIMultiDictProxy[str]) -> str:
+    """What an answer says of its content codings, on however many lines; empty when it has none."""
+    return ", ".join(headers.getall("content-encoding", ()))
 
 
 class UnknownCoding(Exception):
@@ -30,8 +37,8 @@ class Decoder:
         UnknownCoding: It names a coding that cannot be undone here.
     """
 
-    def __init__(self, header: str | None) -> None:
-        names = [name.strip().lower() for name in (header or "").split(",")]
+    def __init__(self, header: str) -> None:
+        names = [name.strip().lower() for name in header.split(",")]
         codings = [name for name in names if name not in {"", "identity"}]
         if len(codings) > MOST_CODINGS:
             raise UnknownCoding(f"{len(codings)} content codings one over the other")

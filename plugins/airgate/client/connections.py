@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import select
 import socket
 import ssl
 import threading
@@ -26,10 +27,21 @@ from airgate.client.tls import ssl_context
 from airgate.client.watchdog import Watch
 
 MOST_INTERIM = 100
+_LARGE = 1 << 16
+"""Bytes from which on a piece is not sent in one go."""
 
 
 class NoConnection(Exception):
-    """No connection came about, so the request provably never left. Not an OSError: urllib3 hands it on as it is."""
+    """No connection came about, so the request provably never left. Not an OSError: urllib3 hands it on as it is.
+
+    Args:
+        reason: Why.
+        lasting: Whether it will not be otherwise in a moment.
+    """
+
+    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
 
 
 class _Current(threading.local):
@@ -46,11 +58,48 @@ def _not_ours(record: logging.LogRecord) -> bool:
     return not current.sending
 
 
-logging.getLogger("urllib3.connectionpool").addFilter(_not_ours)
+for _name in ("urllib3.connectionpool", "urllib3.connection"):
+    logging.getLogger(_name).addFilter(_not_ours)
+
+
+class _Lines:
+    """A stream that knows the line that was read last."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self.stream.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 class _Answer(http.client.HTTPResponse):
-    """Passes over every interim answer (RFC 9110, 15.2), not only 100."""
+    """Passes over every interim answer (RFC 9110, 15.2), not only 100, and takes no head that is not whole."""
+
+    def begin(self) -> None:
+        """Read the head.
+
+        Raises:
+            HTTPException: It breaks off, or has a line or a length that means nothing: http.client would go on as if
+                the headers behind it did not exist.
+        """
+        if getattr(self, "headers", None) is not None:
+            return
+        lines: Any = _Lines(self.fp)
+        self.fp = lines
+        super().begin()
+        if self.fp is lines:
+            self.fp = lines.stream
+        if lines.last.strip() or not lines.last:
+            raise http.client.HTTPException("the head of the answer broke off")
+        lengths = {length.strip() for each in self.headers.get_all("Content-Length", ()) for length in each.split(",")}
+        unclear = len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths)
+        if unclear or (lengths and self.headers.get("Transfer-Encoding")) or self.headers.defects:
+            raise http.client.HTTPException("the head of the answer cannot be read")
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MOST_INTERIM):
@@ -78,19 +127,47 @@ class _Guarded(HTTPConnection):
         """
         try:
             super().connect()
+            self._be_patient()
         except NoConnection:
             raise
         except TimeoutError:
             raise NoConnection(f"no connection within {self.timeout:g} s") from None
         except Exception as error:
-            raise NoConnection(_why(error)) from None
+            raise _why(error) from None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request, watched from here on."""
         self._watch = current.watch
         if self._watch is not None and self._handle is not None:
             self._watch.hold(self._handle)
+        self._be_patient()
         super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        """Send a piece, unless the answer comes first: a refusal need not wait for the end of an upload."""
+        if (
+            not isinstance(data, bytes)
+            or len(data) < _LARGE
+            or self.sock is None
+            or isinstance(self.sock, ssl.SSLSocket)
+        ):
+            super().send(data)  # over TLS what comes in may be a session ticket
+            return
+        ready = select.poll()
+        ready.register(self.sock, select.POLLIN | select.POLLOUT)
+        left = memoryview(data)
+        while left:
+            events = ready.poll(self.gateway.read_timeout * 1000)
+            if not events:
+                raise TimeoutError
+            if not events[0][1] & select.POLLOUT:
+                raise BrokenPipeError("the answer comes before the request is sent")  # urllib3 goes on to read it
+            left = left[self.sock.send(left) :]
+
+    def _be_patient(self) -> None:
+        """What holds for the connection does not hold for an upload over it."""
+        if self.sock is not None:
+            self.sock.settimeout(self.gateway.read_timeout)
 
     def close(self) -> None:
         """Close the connection; an answer that it has begun to give may still come in."""
@@ -123,7 +200,8 @@ class _Guarded(HTTPConnection):
             raise NoConnection("connection refused or host not found") from None
         allowed = [str(address[0]) for *_, address in found if self.gateway.may_connect(str(address[0]))]
         if found and not allowed:
-            raise NoConnection(f"address_guard does not let {self._dns_host} be {found[0][4][0]}")
+            denied = f"address_guard does not let {self._dns_host} be {found[0][4][0]}"
+            raise NoConnection(denied, lasting=True)
         for address in allowed:
             left = ends - time.monotonic()
             if left <= 0:
@@ -137,17 +215,17 @@ class _Guarded(HTTPConnection):
         raise NoConnection("connection refused or host not found")
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception) -> NoConnection:
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, ssl.SSLCertVerificationError):
-            return f"the server's certificate is not trusted ({link.verify_message})"
+            return NoConnection(f"the server's certificate is not trusted ({link.verify_message})", lasting=True)
         if isinstance(link, (ssl.SSLError, urllib3.exceptions.SSLError)):
-            return "the TLS connection failed"
+            return NoConnection("the TLS connection failed")
         link = link.__cause__ or link.__context__
     if "Tunnel connection failed" in str(error):
-        return "the proxy refused to connect"
-    return "connection refused or host not found"
+        return NoConnection("the proxy refused to connect")
+    return NoConnection("connection refused or host not found")
 
 
 class Pools(HTTPAdapter):

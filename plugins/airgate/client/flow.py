@@ -22,6 +22,7 @@ from airgate.client.failure import failure, give_up, outcome_of, refusal
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request, Response
 from airgate.client.observer import CallEnd
+from airgate.client.outgoing import origin_of
 from airgate.client.streamed import is_success
 from airgate.policy.errors import DeadlineExceeded, GatewayError, InvalidResponse
 from airgate.policy.outcome import Answered, NotSent, Unusable
@@ -296,8 +297,9 @@ def _redirect(response: Response, request: Request, expect: Collection[int] | No
         return None
     try:
         target = urljoin(request.url, location)
+        origin_of(target)
         return target if _origin(target) == _origin(request.url) else None
-    except ValueError:  # no address at all
+    except ValueError:  # nothing that could be called
         return None
 
 

@@ -87,7 +87,7 @@ class Response:
         _, _, charset = self.headers.get("content-type", "").partition("charset=")
         try:
             return self.bytes.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
-        except LookupError:
+        except (LookupError, ValueError):  # a codec that does not exist, or is none for text
             return self.bytes.decode("utf-8", "replace")
 
     def json(self) -> Any:

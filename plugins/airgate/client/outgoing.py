@@ -55,6 +55,8 @@ def headers_for(request: Request) -> dict[str, str]:
         headers = {
             name: value for name, value in headers.items() if name in request.headers or name.lower() not in names
         }
+    if "expect" in names:
+        raise ValueError(f"{where}: Expect is not supported, leave it out")
     body = request.body
     if "content-length" in names or "transfer-encoding" in names:
         raise ValueError(f"{where}: the body tells its length itself, leave Content-Length and Transfer-Encoding out")

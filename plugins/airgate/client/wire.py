@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 
 import urllib3
+from multidict import CIMultiDictProxy
 from urllib3.connectionpool import HTTPConnectionPool
 
-from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding
+from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding, codings
 from airgate.client.connections import NoConnection, Pools, current
 from airgate.client.effects import Reply, Send
 from airgate.client.gateway import Gateway
@@ -23,6 +24,7 @@ from airgate.client.watchdog import Watch, watchdog
 from airgate.policy.outcome import NotSent, Unanswered, Unusable
 
 _CHUNK = 1 << 16
+_SLICE = 1 << 20
 _NO_RETRY = urllib3.Retry(False)
 _FAULTS = (urllib3.exceptions.HTTPError, HTTPException, OSError)
 LATE = "the deadline passed while the answer came in"
@@ -66,7 +68,7 @@ class Wire:
             request, gateway = effect.request, self._gateway
             headers = headers_of(begun.headers.items())
             try:
-                decoder = Decoder(headers.get("content-encoding"))
+                decoder = Decoder(codings(headers))
             except UnknownCoding as error:
                 _leave(begun)
                 return Unusable(begun.status, f"the answer has {error}")
@@ -79,6 +81,9 @@ class Wire:
                     reading=Reading(limit),
                     source=source,
                 )
+            if exceeds(headers, limit, request.method):
+                source.leave()
+                return Unusable(begun.status, beyond_limit(limit))
             body = bytearray()
             try:
                 for piece in source.raw_pieces():
@@ -109,7 +114,10 @@ class Wire:
             timeout = urllib3.Timeout(connect=min(self._gateway.connect_timeout, effect.timeout), read=read)
         body = request.body
         data: bytes | Iterator[bytes] | None
-        if body is None or isinstance(body, bytes):
+        if isinstance(body, bytes) and len(body) > _SLICE:
+            # The time for sending holds for each piece.
+            data = (body[start : start + _SLICE] for start in range(0, len(body), _SLICE))
+        elif body is None or isinstance(body, bytes):
             data = body
         else:
             size = headers.get("Content-Length")
@@ -130,16 +138,16 @@ class Wire:
                 decode_content=False,
             )
         except NoConnection as error:
-            return NotSent(str(error))
+            return NotSent(str(error), lasting=error.lasting)
         except SourceFailed as error:
             raise (error.__cause__ or error) from None
         except (urllib3.exceptions.ReadTimeoutError, TimeoutError):
-            return Unanswered(f"no answer within {read:g} s")
+            return Unanswered(f"no answer within {read:.3g} s")
         except urllib3.exceptions.SSLError:
             return Unanswered("the TLS connection failed")
         except _FAULTS:
             if watch is not None and watch.expired:
-                return Unanswered(f"no answer within {effect.timeout:g} s")
+                return Unanswered(f"no answer within {effect.timeout:.3g} s")
             return Unanswered("the connection was closed without an answer")
         finally:
             current.watch, current.sending = None, False
@@ -216,6 +224,12 @@ def _leave(answer: urllib3.BaseHTTPResponse) -> None:
     with contextlib.suppress(*_FAULTS):
         answer.close()
     answer.release_conn()
+
+
+def exceeds(headers: CIMultiDictProxy[str], limit: int, method: str) -> bool:
+    """Whether an answer says of itself that it is too large; a compressed one does not say how large it will be."""
+    length = headers.get("content-length", "")
+    return bool(limit) and method != "HEAD" and length.isdigit() and int(length) > limit and not codings(headers)
 
 
 def beyond_limit(limit: int) -> str:

@@ -22,6 +22,8 @@ class NotSent:
     reason: str
     retry_after: float | None = None
     """Seconds to wait, where a token endpoint named them."""
+    lasting: bool = False
+    """Whether it will not be otherwise in a moment, as with a certificate that is not trusted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def decide(
     if not (harmless(method, keyed) or not leaves_doubt(outcome)):
         return GiveUp(retryable=False)
     asked = _asked(outcome, now)
-    if attempt >= settings.attempts:
+    if attempt >= settings.attempts or (isinstance(outcome, NotSent) and outcome.lasting):
         return GiveUp(retryable=True, retry_after=asked)
     ceiling = min(settings.backoff_cap, settings.backoff * 2.0 ** min(attempt - 1, 64))
     # The server's wait is a floor: jitter comes on top, so that callers told the same second do not return together.
