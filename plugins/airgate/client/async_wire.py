@@ -231,7 +231,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._factory: partial[ResponseHandler] = partial(_Protocol, loop=self._loop)
+        self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]
 
     async def _get(self, key: Any, traces: Any) -> Any:
         for protocol, _ in self._conns.get(key, ()):

@@ -80,6 +80,8 @@ class _Lines:
 class _Answer(http.client.HTTPResponse):
     """Passes over every interim answer (RFC 9110, 15.2), not only 100, and takes no head that is not whole."""
 
+    fp: Any
+
     def begin(self) -> None:
         """Read the head.
 
@@ -89,7 +91,7 @@ class _Answer(http.client.HTTPResponse):
         """
         if getattr(self, "headers", None) is not None:
             return
-        lines: Any = _Lines(self.fp)
+        lines = _Lines(self.fp)
         self.fp = lines
         super().begin()
         if self.fp is lines:
