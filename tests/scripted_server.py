@@ -47,6 +47,7 @@ class ScriptedServer:
         self.answers: list[Answer] = [Answer()]
         self.seen: list[Seen] = []
         self.raw_targets: list[str] = []
+        self.raw_headers: list[list[tuple[str, str]]] = []
         self.connections = 0
         outer = self
 
@@ -66,6 +67,7 @@ class ScriptedServer:
             def answer(self) -> None:
                 split = urlsplit(self.path)
                 outer.raw_targets.append(self.path)
+                outer.raw_headers.append(self.headers.items())
                 chunked = self.headers.get("transfer-encoding") == "chunked"
                 body = self.chunks() if chunked else self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}

@@ -7,15 +7,18 @@ import hmac
 import json
 import re
 import sys
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 
 from airgate.client.auth.aws import AwsAuth
-from airgate.client.auth.protocol import NotSigned
 from airgate.client.configure import gateway_from_fields
 from airgate.client.effects import Ask
 from airgate.client.message import Request
+from airgate.policy.errors import Unavailable
+from airgate.policy.retry import RetrySettings
+from tests.client.either_driver import Driver
 
 ACCESS = "AKIDEXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -112,17 +115,34 @@ def test_without_login_the_machine_s_credentials_are_used(monkeypatch: pytest.Mo
     assert told[0] in auth.secrets
 
 
-def test_no_credentials_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the cure, and retryable: a role may come."""
+def test_no_credentials_is_a_typed_error(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the call that could not be signed, with the cure, and retryable: a role may come."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    ask = next(AwsAuth("", "", region="eu-central-1").sign(Request("GET", "https://gw.test/x"), 0.0))
-    assert isinstance(ask, Ask)
-    with pytest.raises(NotSigned, match="no AWS credentials were found; give login and password"):
-        ask.question()
+    once = RetrySettings(attempts=1)
+    unsigned = driver.session("https://gw.test", auth=AwsAuth("", "", region="eu-central-1"), retry=once)
+    said = "GET https://gw.test/x: .*no AWS credentials were found; give login and password"
+    with unsigned as session, pytest.raises(Unavailable, match=said) as caught:
+        session.get()
+    assert caught.value.retryable
+
+
+def test_credentials_that_cannot_be_had_are_a_typed_error(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What botocore says of a profile that does not exist is said of the call."""
+    config = tmp_path / "config"
+    config.write_text("")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    once = RetrySettings(attempts=1)
+    unsigned = driver.session("https://gw.test", auth=AwsAuth("", "", region="eu-central-1"), retry=once)
+    said = r"GET https://gw.test/x: .*no AWS credentials could be had: .*\(nobody\)"
+    with unsigned as session, pytest.raises(Unavailable, match=said):
+        session.get()
 
 
 @pytest.mark.parametrize(

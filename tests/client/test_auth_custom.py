@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from airgate.client.auth import Signing
+from airgate.client.auth import NotSigned, Signing
 from airgate.client.configure import gateway_from_fields
 from airgate.client.message import Request
+from airgate.policy.errors import GatewayError, Unauthorized, Unavailable
+from tests.client.either_driver import Driver, EitherSession
 
 SECRET = "the-password-of-the-connection"
 
@@ -39,6 +43,24 @@ class Picky(Stamp):
 
 class Open(Stamp):
     secrets = None  # type: ignore[assignment]
+
+
+class Broken(Stamp):
+    def sign(self, request: Request, now: float) -> Signing:
+        yield from ()
+        raise RuntimeError(f"boom\n{self.password}")
+
+
+class Careless(Stamp):
+    def sign(self, request: Request, now: float) -> Signing:
+        yield from ()
+        return None  # type: ignore[return-value]
+
+
+class Shut(Stamp):
+    def sign(self, request: Request, now: float) -> Signing:
+        yield from ()
+        raise NotSigned("the vault is closed")
 
 
 def configure(name: str, **extra: object) -> Any:
@@ -76,3 +98,35 @@ def test_a_wrong_class_is_named(name: str, said: str) -> None:
         configure(name)
     assert "auth_class" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        (
+            "Broken",
+            Unauthorized,
+            r"{module}:Broken could not sign: RuntimeError: boom \*\*\* \(test_auth_custom.py, line \d+\)",
+        ),
+        ("Careless", Unauthorized, r"{module}:Careless signed with a NoneType, not a Request"),
+        ("Shut", Unavailable, "authentication failed: the vault is closed"),
+    ],
+)
+def test_what_goes_wrong_while_it_signs_is_an_error_of_the_call(
+    driver: Driver, name: str, kind: type[GatewayError], said: str
+) -> None:
+    """It names call and class and shows no secret; what the class says itself of a call stays as it is."""
+    gateway = configure(f"{__name__}:{name}", attempts=1)
+    with EitherSession(driver.kind, gateway) as session, pytest.raises(kind) as caught:
+        session.get("/orders")
+    message = "".join(traceback.format_exception(caught.value))
+    assert re.search(f"GET https://gw.test/orders: .*{said.format(module=re.escape(__name__))}", message)
+    assert SECRET not in message
+
+
+def test_it_is_still_the_class_that_the_connection_names() -> None:
+    """By name and by what it can do."""
+    auth = configure(f"{__name__}:Stamp", auth_options={"unit": 7}).auth
+    assert isinstance(auth, Stamp)
+    assert type(auth).__name__ == "Stamp"
+    assert repr(auth).startswith("Stamp(")

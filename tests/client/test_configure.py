@@ -102,7 +102,17 @@ def test_values_may_be_typed_or_text() -> None:
         ({"extra": {"long_wait": "sleep"}}, "extra.long_wait"),
         ({"extra": {"limits": {"rate": "many"}}}, "limits"),
         ({"extra": {"breaker": {"failures": "x"}}}, "breaker"),
-        ({"extra": {"headers": {"X-A": "a\r\nX-B: b"}}}, "extra.headers: 'X-A'"),
+        ({"extra": {"headers": {"X-A": "a\r\nX-B: b"}}}, "extra.headers: the value of 'X-A'"),
+        ({"extra": {"headers": {"X-A": f"ü{SECRET}"}}}, "extra.headers: the value of 'X-A' .* must be ASCII"),
+        ({"extra": {"headers": {"A b": SECRET}}}, "extra.headers: 'A b' is not the name of a header"),
+        ({"extra": {"headers": {"": SECRET}}}, "extra.headers: '' is not the name of a header"),
+        ({"extra": {"headers": {"X-A": SECRET, "x-a": "b"}}}, "extra.headers has a name twice"),
+        ({"extra": {"attempts": "inf"}}, "extra.attempts must be a number, not 'inf'"),
+        ({"extra": {"deadline": "nan"}}, "extra.deadline must be a number, not 'nan'"),
+        ({"extra": {"connect_timeout": float("nan")}}, "extra.connect_timeout must be a number"),
+        ({"host": f"https://gw/v1?key={SECRET}"}, "a gateway's address must be .* without a query .*auth=api_key"),
+        ({"host": f"ftp://gw/?key={SECRET}"}, "a gateway's address must be .* without a query"),
+        ({"host": "https://gw/v1#part"}, "a gateway's address must be .* without a query or fragment"),
         ({"extra": {"auth": "jwt", "jwt_algorithm": "RS256"}, "password": SECRET}, "jwt_algorithm"),
     ],
 )
@@ -152,6 +162,9 @@ def test_a_gateway_shows_no_secret() -> None:
 
 
 def test_no_field_has_a_secret_s_name() -> None:
-    """Secrets stand in the password; and Airflow masks the values of such fields, which are no secrets, in all logs."""
-    assert not [name for name in FIELDS if is_secret_name(name)]
+    """Secrets stand in the password; and Airflow masks the values of such fields, which are no secrets, in all logs.
+
+    It does not know ``client_key``, the path of a file.
+    """
+    assert [name for name in FIELDS if is_secret_name(name)] == ["client_key"]
     assert [name for name in FIELDS if should_hide_value_for_key(name)] == ["proxy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import traceback
@@ -13,6 +14,9 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airgate.client.configure import gateway_from_fields
+from airgate.client.effects import Send
+from airgate.client.message import Request
+from airgate.commands.signing import sign
 from airgate.errors import GatewayError
 from airgate.hooks import GatewayHook
 from airgate.operators import GatewayOperator
@@ -29,6 +33,7 @@ AUTHS: dict[str, dict[str, Any]] = {
     "oauth2": {"auth": "oauth2", "oauth_url": "/token"},
     "aws": {"auth": "aws", "aws_region": "eu-central-1", "aws_service": "execute-api"},
     "header": {"auth": "none", "headers": {"X-Secret": CANARY}},
+    "other header": {"auth": "none", "headers": {"X-Door": CANARY}},
 }
 GOSSIP = [200, 302, 400, 401, 404, 418, 429, 500, 503]
 
@@ -92,6 +97,41 @@ def test_the_canary_is_not_heard(
     assert "/orders" in "".join(heard)
     singing = [text[max(0, text.find(CANARY) - 200) :][:400] for text in heard if CANARY in text]
     assert not singing
+
+
+@pytest.mark.parametrize("auth", AUTHS)
+def test_messages_do_not_show_the_canary(auth: str, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signed request, the effect that sends it and its answer, as a debugger or a log line would show them."""
+    connection = {"conn_type": "gateway", "host": server.url, "login": "user", "password": CANARY}
+    monkeypatch.setenv("AIRFLOW_CONN_CANARY", json.dumps({**connection, "extra": AUTHS[auth]}))
+    server.answers = [gossip(server, 200)]
+    with GatewayHook("canary") as hook:
+        signed = dataclasses.replace(sign(hook.gateway), body=CANARY.encode())
+        assert signed != Request("GET", f"{server.url}/") or "header" in auth, "unsigned, so nothing was proven"
+        shown = [repr(signed), repr(Send(signed, 1.0)), repr(hook.send(signed)), repr(hook.send(signed, stream=True))]
+    assert f"{server.url}/" in "".join(shown)
+    assert not [text for text in shown if CANARY in text]
+
+
+@pytest.mark.parametrize("auth", AUTHS)
+def test_a_redirect_does_not_sing(
+    auth: str, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: Any
+) -> None:
+    """One that repeats the secret in its address under a name that says nothing, also while it is tried again."""
+    connection = {"conn_type": "gateway", "host": server.url, "login": "user", "password": CANARY}
+    extra = {"attempts": 2, "backoff": 0.001, **AUTHS[auth]}
+    monkeypatch.setenv("AIRFLOW_CONN_CANARY", json.dumps({**connection, "extra": extra}))
+    away = Answer(302, headers={"Location": f"/there?n={CANARY}&again={CANARY}-minted"})
+    server.answers = [*([gossip(server, 200)] if auth == "oauth2" else []), away, Answer(503), Answer(), away, Answer()]
+    caplog.set_level(logging.DEBUG)
+    with GatewayHook("canary") as hook:
+        response = hook.call("GET", "/orders")
+        streamed = hook.call("GET", "/orders", stream=True)
+    assert "/there?n=***" in response.url
+    assert CANARY in server.raw_targets[-1], "nobody was sent on, so nothing was proven"
+    heard = [response.url, repr(response), repr(streamed), caplog.text, *capsys.readouterr()]
+    heard += [repr(vars(record)) for record in caplog.records]
+    assert not [text for text in heard if CANARY in text]
 
 
 @pytest.mark.parametrize("field", ["password", "login", "host", "headers"])

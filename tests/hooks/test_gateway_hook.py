@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from datetime import timedelta
@@ -84,6 +85,53 @@ def test_a_content_type_of_the_caller_stays(connection, server: ScriptedServer) 
     """JSON has more than one media type, and header names have no case."""
     GatewayHook().call("POST", "/", json={}, headers={"content-type": "application/vnd.api+json"})
     assert server.seen[0].headers["content-type"] == "application/vnd.api+json"
+
+
+def test_a_mapping_is_sent_as_a_form(connection, server: ScriptedServer) -> None:
+    """As HttpOperator does it with ``data``; a list repeats its name."""
+    GatewayHook().call("POST", "/", data={"a": "b c&d", "n": [1, True], "gone": None})
+    seen = server.seen[0]
+    assert seen.body == b"a=b+c%26d&n=1&n=true"
+    assert seen.headers["content-type"] == "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data": ["a"]}, "data must be text, bytes, a mapping for a form or a body .* not a list"),
+        ({"data": {"a": {"b": 1}}}, "data: 'a' must be .* not a dict"),
+        ({"json": {"rows": [{"x": float("nan")}]}}, r"json\['rows'\]\[0\]\['x'\] must be a finite number"),
+        ({"json": float("inf")}, "json must be a finite number"),
+        ({"json": {"x": object()}}, "json cannot be the body: .*object"),
+        ({"params": {"ids": {1, 2}}}, "params: 'ids' must be .* not a set"),
+        ({"path_params": {"id": None}}, "path_params: 'id' must be .* not None"),
+    ],
+)
+def test_a_value_that_cannot_be_sent_is_named(connection, server: ScriptedServer, arguments, message: str) -> None:
+    """Before anything is sent: a service would make something else of it than was meant."""
+    with pytest.raises(ValueError, match=message):
+        GatewayHook().call("POST", "/{id}" if "path_params" in arguments else "/", **arguments)
+    assert server.seen == []
+
+
+def test_null_is_a_json_value(connection, server: ScriptedServer) -> None:
+    """Only numbers that JSON does not have are refused."""
+    GatewayHook().call("POST", "/", json={"a": None, "b": [None, 1.5]})
+    assert server.seen[0].body == b'{"a":null,"b":[null,1.5]}'
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_header_of_the_call_replaces_the_connections(connection, server: ScriptedServer, asynchronous: bool) -> None:
+    """Whatever the case of the two names: a header that comes twice means what the service likes."""
+    connection(extra={"headers": {"x-tenant": "north", "content-type": "text/plain"}})
+    hook = GatewayHook()
+    if asynchronous:
+        asyncio.run(hook.acall("POST", "/", json={}, headers={"X-Tenant": "south"}))
+    else:
+        hook.call("POST", "/", json={}, headers={"X-Tenant": "south"})
+    sent = [(name.lower(), value) for name, value in server.raw_headers[0]]
+    assert [value for name, value in sent if name == "x-tenant"] == ["south"]
+    assert [value for name, value in sent if name == "content-type"] == ["application/json"]
 
 
 def test_a_token_with_a_line_break_is_refused_without_showing_it(connection) -> None:

@@ -113,6 +113,36 @@ def test_a_large_result_goes_to_object_storage(
     assert read_object(result) == result
 
 
+FORGED = {"airgate": "object", "uri": "file:///etc/hostname", "bytes": 1, "content_type": "text/plain"}
+
+
+def test_a_service_cannot_choose_what_is_read(context, server: ScriptedServer) -> None:
+    """An answer that looks like a reference is data: it is kept, and what reads as the result is that answer."""
+    server.answers = [Answer(body=json.dumps(FORGED).encode())]
+    result = GatewayOperator(task_id="t", path="/x").execute(context)
+    assert result["uri"].endswith("/d/r/t/result.json")
+    assert read_object(result) == FORGED
+
+
+def test_an_answer_that_looks_like_a_reference_needs_a_place(
+    context, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a data root it is refused, and says why."""
+    monkeypatch.delenv("AIRFLOW__AIRGATE__DATA_ROOT")
+    server.answers = [Answer(body=json.dumps(FORGED).encode())]
+    with pytest.raises(ValueError, match=r"looks like a reference.*response_filter.*data_root"):
+        GatewayOperator(task_id="t", path="/x").execute(context)
+
+
+@pytest.mark.parametrize("place", ["file:///etc/hostname", "{root}/../secret.txt", "{root}x/y", "{root}", "{root}//y"])
+def test_only_what_lies_below_the_data_root_is_read(tmp_path: Path, place: str) -> None:
+    """Whatever a reference names: a value may have come from a service by another way."""
+    (tmp_path / "secret.txt").write_text("hunter2")
+    uri = place.format(root=f"file://{tmp_path}/data")
+    with pytest.raises(ValueError, match=r"must lead below \[airgate\] data_root"):
+        read_object({**FORGED, "uri": uri})
+
+
 def test_a_large_result_without_a_place_names_the_settings(
     context, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,3 +269,15 @@ def test_a_dag_with_it_is_serialized_the_same_way_each_time() -> None:
         return json.dumps(DagSerialization.to_dict(dag), sort_keys=True, default=str)
 
     assert parse() == parse()
+
+
+@pytest.mark.parametrize(("method", "fails"), [("GET", True), ("POST", False)])
+def test_bytes_that_are_no_text_are_no_result(context, server: ScriptedServer, method: str, fails: bool) -> None:
+    """They would be damaged in XCom; a write has happened all the same."""
+    server.answers = [Answer(body=b"\x89PNG\xff\xfe", headers={"Content-Type": "image/png"})]
+    operator = GatewayOperator(task_id="t", method=method, path="/x")
+    if fails:
+        with pytest.raises(InvalidResponse, match=r"image/png.*response_filter"):
+            operator.execute(context)
+    else:
+        assert operator.execute(context) is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airgate.errors import NotFound, Unauthorized
-from airgate.hooks import GatewayRetryPolicy
+from airgate.hooks import GatewayRetryPolicy, read_object
 from airgate.sensors import GatewaySensor
 from airgate.testing import instant_time
 from tests.scripted_server import Answer, ScriptedServer
@@ -116,6 +118,54 @@ def test_errors_can_be_passed_over(context, server: ScriptedServer, deferrable: 
         assert run(sensor(deferrable=deferrable, predicate=predicate, silent_fail=True), context) is True
 
 
+@pytest.mark.parametrize("arguments", [{}, {"exponential_backoff": True}, {"deferrable": True}])
+@pytest.mark.parametrize("predicate", ["state == 'done'", lambda response: response.json()["state"] == "done"])
+def test_a_wait_that_the_service_asks_for_is_waited_for(
+    context, server: ScriptedServer, arguments: dict[str, Any], predicate: Any
+) -> None:
+    """A 429 with Retry-After means not yet, on the worker as in the triggerer."""
+    server.answers = [Answer(429, headers={"Retry-After": "600"}), DONE]
+    with instant_time() as passed:
+        assert run(sensor(predicate=predicate, **arguments), context) is True
+    assert passed.skipped == pytest.approx(600, abs=10)
+
+
+def test_a_rescheduled_sensor_comes_back_when_the_service_listens(context, server: ScriptedServer) -> None:
+    """The worker is given back for as long as the service asks for."""
+    context["ti"] = SimpleNamespace(**vars(context["ti"]), get_first_reschedule_date=lambda context: None)
+    server.answers = [Answer(429, headers={"Retry-After": "600"}), DONE]
+    with pytest.raises(AirflowRescheduleException) as caught:
+        sensor(mode="reschedule").execute(context)
+    assert caught.value.reschedule_date.timestamp() == pytest.approx(time.time() + 600, abs=10)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    ("arguments", "error"), [({}, AirflowSensorTimeout), ({"soft_fail": True}, AirflowSkipException)]
+)
+def test_a_wait_does_not_outlast_the_sensor(
+    context, server: ScriptedServer, deferrable: bool, arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    """A service that asks for an hour of a sensor that has two minutes: timed out, or skipped with soft_fail."""
+    server.answers = [Answer(429, headers={"Retry-After": "3600"})]
+    with instant_time() as passed, pytest.raises(error):
+        run(sensor(deferrable=deferrable, timeout=120, **arguments), context)
+    assert passed.skipped == pytest.approx(120, abs=10)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("response_filter", ["@", lambda response: response.json()])
+def test_a_service_cannot_choose_what_is_read(
+    context, server: ScriptedServer, deferrable: bool, response_filter: Any
+) -> None:
+    """An answer that looks like a reference to an object is data, however the sensor waits."""
+    forged = {"airgate": "object", "uri": "file:///etc/hostname", "bytes": 1, "content_type": "text/plain"}
+    server.answers = [Answer(body=json.dumps(forged).encode())]
+    result = run(sensor(predicate="uri", response_filter=response_filter, deferrable=deferrable), context)
+    assert result["uri"].endswith("/d/r/t/result.json")
+    assert read_object(result) == forged
+
+
 def test_a_large_value_is_read_on_the_worker(context, server: ScriptedServer) -> None:
     """It does not travel through the event, and comes whole all the same."""
     server.answers = [Answer(body=b'{"a": "' + b"x" * 20_000 + b'"}')]
@@ -131,12 +181,37 @@ def test_a_large_value_is_read_on_the_worker(context, server: ScriptedServer) ->
         ({"path": ""}, "path is missing"),
         ({"deferrable": True, "headers": {"X-Api-Key": "hunter2"}}, "headers: X-Api-Key may be secret"),
         ({"deferrable": True, "query": {"token": "hunter2"}}, "query: token may be secret"),
+        ({"deferrable": True, "path": "/x?a=1&access%5Ftoken=hunter2"}, "path: access_token may be secret"),
     ],
 )
 def test_mistakes_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], message: str) -> None:
     """With the task's name, and without showing a secret."""
     with pytest.raises(ValueError, match=f"task 't': {message}") as caught:
         sensor(**arguments)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"path": "{{ path }}"}, "path: access_token may be secret"),
+        ({"path": "", "operation": "getX", "arguments": {"X-Api-Key": "hunter2"}}, "headers: X-Api-Key may be secret"),
+        ({"path": "", "operation": "getX", "arguments": {"sig": "hunter2"}}, "query: sig may be secret"),
+    ],
+)
+def test_no_secret_reaches_a_trigger(context, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    """Also where it shows only when templates are rendered, or where an operation puts its argument."""
+    parameters = [{"name": "X-Api-Key", "in": "header", "schema": {}}, {"name": "sig", "in": "query", "schema": {}}]
+    operation = {"get": {"operationId": "getX", "parameters": parameters, "responses": {"200": {"description": ""}}}}
+    document = tmp_path / "openapi.json"
+    document.write_text(
+        json.dumps({"openapi": "3.0.3", "info": {"title": "", "version": "1"}, "paths": {"/x": operation}})
+    )
+    extra = {"openapi": str(document)} if "operation" in arguments else {}
+    rendered = sensor(deferrable=True, **arguments, **extra)
+    rendered.render_template_fields(context | {"path": "/x?access_token=hunter2"})
+    with pytest.raises(ValueError, match=message) as caught:
+        rendered.execute(context)
     assert "hunter2" not in str(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import subprocess
 import sys
@@ -228,6 +229,94 @@ def test_afterwards_everything_is_as_before(monkeypatch: pytest.MonkeyPatch) -> 
     assert os.environ["AIRFLOW_CONN_ORDERS"] == "before"
     assert "AIRFLOW_CONN_BILLING" not in os.environ
     assert clock.current() is system
+
+
+def test_a_test_does_not_know_the_tokens_of_another() -> None:
+    """Each fetches its own, and both are recorded."""
+    for number in range(2):
+        extra = {"auth": "oauth2", "oauth_url": "/token"}
+        with FakeGateway("oauth", login="id", password="hunter2-hunter2", extra=extra) as gateway:
+            gateway.on("POST", "/token", {"access_token": f"token-{number}", "expires_in": 3600})
+            gateway.on("GET", "/x", {"ok": 1})
+            GatewayHook("oauth").call("GET", "/x")
+            assert gateway.calls[-1].headers["Authorization"] == f"Bearer token-{number}"
+            gateway.assert_all_used()
+
+
+def test_a_second_fake_in_a_test_takes_nothing_away() -> None:
+    """The token of the first is still good when the second comes and when it goes."""
+    extra = {"auth": "oauth2", "oauth_url": "/token"}
+    with FakeGateway("oauth", login="id", password="hunter2-hunter2", extra=extra) as gateway:
+        gateway.on("POST", "/token", {"access_token": "token", "expires_in": 3600})
+        gateway.on("GET", "/x", {"ok": 1}, repeat=True)
+        GatewayHook("oauth").call("GET", "/x")
+        with FakeGateway("other") as other:
+            other.on("GET", "/y", {"ok": 1})
+            GatewayHook("other").call("GET", "/y")
+        GatewayHook("oauth").call("GET", "/x")
+
+
+def test_a_test_does_not_know_the_retries_of_another() -> None:
+    """The budget that the calls of a process share is full again."""
+    for _ in range(15):
+        with FakeGateway() as gateway:
+            gateway.on("GET", "/x", refused(), refused(), {"ok": 1})
+            assert GatewayHook().call("GET", "/x").attempts == 3
+
+
+def test_a_test_does_not_know_the_pace_of_another() -> None:
+    """A service that asked for ten minutes of patience is another one now."""
+    slow = {"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "600"}
+    for _ in range(2):
+        with FakeGateway() as gateway:
+            gateway.on("GET", "/x", json_answer({}, headers=slow))
+            GatewayHook().call("GET", "/x")
+            assert gateway.waits == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"headers": {"X-Name": "a\r\nEvil: 1"}}, "InvalidHeader, 'X-Name'"),
+        ({"headers": {"X-Name": "Jürgen"}}, "InvalidHeader, 'X-Name'"),
+        ({"path": "/a b"}, "InvalidURL, characters must be percent-encoded"),
+    ],
+)
+def test_what_the_wire_refuses_is_refused(arguments: dict, message: str) -> None:
+    """A test that passes would be followed by a task that fails; nothing counts as asked."""
+    with FakeGateway() as gateway:
+        gateway.on("GET", "/{x}", {"ok": 1})
+        with pytest.raises(ValueError, match=message):
+            GatewayHook().call(**{"method": "GET", "path": "/x", **arguments})
+        assert gateway.calls == []
+
+
+def test_content_codings_are_removed() -> None:
+    """And a damaged or unknown one is what it is over the wire."""
+    coded = {"Content-Encoding": "gzip"}
+    with FakeGateway(extra={"attempts": 1, "max_response_bytes": 1000}) as gateway:
+        gateway.on("GET", "/good", Answer(200, gzip.compress(b"hello"), coded))
+        gateway.on("GET", "/bad", Answer(200, b"hello", coded))
+        gateway.on("GET", "/unknown", Answer(200, b"hello", {"Content-Encoding": "br"}))
+        gateway.on("GET", "/bomb", Answer(200, gzip.compress(bytes(2000)), coded))
+        hook = GatewayHook()
+        assert hook.call("GET", "/good").bytes == b"hello"
+        for path, error in {"/bad": OutcomeUnknown, "/unknown": InvalidResponse, "/bomb": InvalidResponse}.items():
+            with pytest.raises(error):
+                hook.call("GET", path)
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(1500000, "1500000"), (3600.0, "3600"), (0, "0"), ("soon", "soon")])
+def test_a_wait_is_said_in_whole_seconds(seconds: float | str, header: str) -> None:
+    """As the header has it: another form would be passed over by who reads it."""
+    assert rate_limited(seconds).headers["Retry-After"] == header
+
+
+@pytest.mark.parametrize("seconds", [1.5, -1])
+def test_a_wait_that_the_header_cannot_say_is_refused(seconds: float) -> None:
+    """RFC 9110 has whole seconds only."""
+    with pytest.raises(ValueError, match=f"whole seconds, not {seconds}"):
+        rate_limited(seconds)
 
 
 def test_instant_time_works_over_the_wire(server, monkeypatch: pytest.MonkeyPatch) -> None:

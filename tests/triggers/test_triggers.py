@@ -11,9 +11,9 @@ import pytest
 from airflow._shared.module_loading import import_string
 from airflow.sdk.serde import deserialize, serialize
 
-from airgate.errors import NotFound, RateLimited
+from airgate.errors import DeadlineExceeded, NotFound, RateLimited
 from airgate.hooks.failures import error_from_json, error_to_json
-from airgate.testing import instant_time
+from airgate.testing import FakeGateway, instant_time, timeout
 from airgate.triggers import PollTrigger, WaitTrigger
 from airgate.triggers.poll import Poll
 from tests.scripted_server import Answer, ScriptedServer
@@ -94,6 +94,25 @@ async def test_it_ends_when_the_time_is_over(server: ScriptedServer) -> None:
     with instant_time():
         assert await event_of(poll(predicate="a", ends=ends, growth=2.0)) == {"timed_out": True, "ends": ends}
     assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize("patient", [False, True])
+async def test_a_poll_does_not_outlast_the_waiting(patient: bool) -> None:
+    """However long the connection would be patient with a silent service."""
+    with FakeGateway(extra={"read_timeout": 60}) as gateway:
+        gateway.on("GET", "/job", timeout(), repeat=True)
+        ends = gateway.time.now() + 10
+        assert await event_of(poll(interval=5, ends=ends, patient=patient)) == {"timed_out": True, "ends": ends}
+        assert gateway.time.now() == pytest.approx(ends, abs=1)
+
+
+async def test_the_connections_own_deadline_is_an_error() -> None:
+    """It says that a single poll took too long, not that the waiting is over."""
+    with FakeGateway(extra={"deadline": 20}) as gateway:
+        gateway.on("GET", "/job", timeout(), repeat=True)
+        event = await event_of(poll())
+        assert isinstance(error_from_json(event["error"]), DeadlineExceeded)
+        assert gateway.time.skipped == pytest.approx(20, abs=1)
 
 
 async def test_a_large_value_stays_out_of_the_event(server: ScriptedServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -15,7 +14,7 @@ from airgate.client.effects import Ask, Event, Reply, Send, Wait
 from airgate.client.flow import Flow, Shared, call_flow
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request, Response
-from airgate.client.outgoing import refuse_spent
+from airgate.client.outgoing import for_gateway, refuse_spent, without_secrets
 from airgate.client.stand_in import stand_in_for
 from airgate.client.streamed import AsyncStreamedResponse, is_success
 
@@ -90,8 +89,7 @@ class AsyncGatewaySession:
         Raises:
             GatewayError: The typed error of what came instead.
         """
-        if self.gateway.headers:
-            request = dataclasses.replace(request, headers={**self.gateway.headers, **request.headers})
+        request = for_gateway(request, self.gateway)
         flow = call_flow(request, self.gateway, expect=expect, deadline=deadline, shared=self._shared)
         return await self._drive(flow, request, expect, stream)
 
@@ -117,7 +115,7 @@ class AsyncGatewaySession:
                     event = await _ask(effect, flow)
                 effect = flow.send(event)
         except StopIteration as stop:
-            response: Response = stop.value
+            response: Response = without_secrets(stop.value, self.gateway)
             streamed, opened, ended = opened, None, True
             return AsyncStreamedResponse.of(response, streamed) if stream else response
         finally:

@@ -8,12 +8,14 @@ import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import is_ip_address
 from yarl import URL
 
 from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding, codings
@@ -59,7 +61,7 @@ class AsyncWire:
             tracing = aiohttp.TraceConfig()
             tracing.on_request_headers_sent.append(_mark_sent)
             session = self._sessions[loop] = aiohttp.ClientSession(
-                connector=_Connector(limit=0, ssl=self._context, resolver=_Resolver(self._gateway)),
+                connector=_Connector(_Resolver(self._gateway), limit=0, ssl=self._context),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=_AUTOMATIC,
@@ -227,11 +229,20 @@ class _Protocol(ResponseHandler):
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Keeps no connection on which something came that nobody asked for: the next call would take it for its answer."""
+    """Keeps no connection on which something came that nobody asked for: the next call would take it for its answer.
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    It asks the resolver for IP addresses, too, in whatever form; aiohttp itself would pass them by the guard.
+    """
+
+    def __init__(self, resolver: _Resolver, **kwargs: Any) -> None:
+        super().__init__(resolver=resolver, **kwargs)
         self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]
+        self._guard = resolver
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        if self._guard.on and is_ip_address(host):
+            return await self._guard.resolve(host, port, self._family)
+        return await super()._resolve_host(host, port, traces)
 
     async def _get(self, key: Any, traces: Any) -> Any:
         for protocol, _ in self._conns.get(key, ()):
@@ -246,11 +257,18 @@ class _Resolver(AbstractResolver):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._inner = aiohttp.ThreadedResolver()
+        self.on = gateway.address_guard
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
+        try:
+            ip_address(host)
+        except ValueError:
+            found = await self._inner.resolve(host, port, family)
+        else:
+            # As it stands: the system would not look up an address of a family that it has no other address of.
+            found = [ResolveResult(hostname=host, host=host, port=port, family=family, proto=0, flags=0)]
         allowed = [result for result in found if self._gateway.may_connect(result["host"])]
         if found and not allowed:
             raise _Denied(f"address_guard does not let {host} be {found[0]['host']}")

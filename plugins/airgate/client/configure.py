@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,10 @@ from airgate.policy.retry import RetrySettings
 
 if TYPE_CHECKING:
     from airgate.policy.breaker import BreakerSettings
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TEXT = re.compile(r"[\t\x20-\x7e]*")
 
 
 def gateway_from_fields(
@@ -71,9 +77,16 @@ def gateway_from_fields(
 def _headers(value: Mapping[str, Any]) -> dict[str, str]:
     headers = {str(name): str(text) for name, text in value.items()}
     for name, text in headers.items():
-        if not name.isascii() or not f"{name}{text}".isprintable():
-            # The value may be a secret: only the name is shown.
-            raise ValueError(f"extra.headers: {name!r} has a sign that cannot stand in a header, such as a line break")
+        # A value may be a secret: only names are shown.
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"extra.headers: {name!r} is not the name of a header (RFC 9110, 5.6.2)")
+        if not _TEXT.fullmatch(text):
+            raise ValueError(
+                f"extra.headers: the value of {name!r} has a sign that cannot stand in a header: it must be ASCII "
+                "characters without line breaks"
+            )
+    if len({name.lower() for name in headers}) != len(headers):
+        raise ValueError("extra.headers has a name twice, in different cases")
     return headers
 
 
@@ -111,8 +124,8 @@ def _read(extra: Mapping[str, Any]) -> dict[str, Any]:
 
 def _number(name: str, value: Any) -> float:
     try:
-        if not isinstance(value, bool):
-            return float(value)
+        if not isinstance(value, bool) and math.isfinite(number := float(value)):
+            return number
     except (TypeError, ValueError):
         pass
     raise ValueError(f"extra.{name} must be a number, not {value!r}")

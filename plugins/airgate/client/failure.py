@@ -16,7 +16,7 @@ from airgate.policy.errors import (
     error_for_status,
 )
 from airgate.policy.outcome import Answered, NotSent, Outcome
-from airgate.policy.redaction import redact_text
+from airgate.policy.redaction import one_line, redact_text
 from airgate.policy.retry import GiveUp, Later, describe
 
 EXCERPT_CHARS = 300
@@ -85,5 +85,5 @@ def failure(
         attempts=attempts,
         request_id=response.request_id if response else None,
         retry_after=retry_after,
-        excerpt=redact_text(response.text, secrets)[:EXCERPT_CHARS] if response else "",
+        excerpt=one_line(redact_text(response.text, secrets))[:EXCERPT_CHARS] if response else "",
     )

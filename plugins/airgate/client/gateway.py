@@ -12,7 +12,7 @@ from airgate.client.addresses import allowed
 from airgate.client.auth import Auth, NoAuth
 from airgate.policy.idempotency import HEADER
 from airgate.policy.limits import ConnectionLimits
-from airgate.policy.redaction import is_secret_name, redact_headers
+from airgate.policy.redaction import is_secret_header, redact_sent_headers
 from airgate.policy.retry import RetrySettings
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ class Gateway:
     def __repr__(self) -> str:
         # The generated one would show secret headers, and whatever an auth of one's own shows.
         shown = {member.name: getattr(self, member.name) for member in fields(self)}
-        shown |= {"auth": type(self.auth).__name__, "headers": redact_headers(self.headers)}
+        shown |= {"auth": type(self.auth).__name__, "headers": redact_sent_headers(self.headers)}
         return f"Gateway({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The values that must never be shown: those of the auth, and of headers that are secret by name."""
-        return (*self.auth.secrets, *(value for name, value in self.headers.items() if is_secret_name(name)))
+        """The values that must never be shown: those of the auth, and of headers that are not known to be harmless."""
+        return (*self.auth.secrets, *(value for name, value in self.headers.items() if is_secret_header(name, value)))
 
     def __post_init__(self) -> None:
         _http_address("a gateway's address", "http(s)://host[:port][/prefix]", self.base_url)
@@ -109,5 +109,8 @@ def _http_address(what: str, form: str, url: str) -> None:
     if split.username or split.password:
         cure = "set HTTPS_PROXY in the environment" if what == "proxy" else "use the connection's auth fields"
         raise ValueError(f"{what} must not hold credentials; {cure}")
+    if "?" in url or "#" in url:
+        # Not shown: it may be a key.
+        raise ValueError(f"{what} must be {form}, without a query or fragment; auth=api_key sends a key in the query")
     if split.scheme not in {"http", "https"} or not split.hostname or not port_is_number:
         raise ValueError(f"{what} must be {form}, not {url!r}")

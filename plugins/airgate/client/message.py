@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from airgate.client.texts import query_of, text_of
 from airgate.client.uploads import Body
 from airgate.policy.errors import InvalidResponse
-from airgate.policy.redaction import redact_url
+from airgate.policy.redaction import one_line, redact_headers, redact_sent_headers, redact_url, redact_values
 
 Params = Mapping[str, Any]
 """Query parameters; a list value repeats its name, None leaves the name out, booleans become true and false."""
@@ -35,11 +37,21 @@ class Request:
     """Whether an earlier try may have sent it already."""
     place: str = ""
     """In the line of the gateway's own limits, from an earlier try that had to wait for long."""
+    secrets: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """Values that must not be shown, wherever they stand: a redirect may repeat a key under any name."""
 
     @property
     def safe_url(self) -> str:
         """The URL as it may be shown."""
-        return redact_url(self.url)
+        return redact_values(redact_url(self.url), self.secrets)
+
+    def __repr__(self) -> str:
+        # The generated one would show the signature, and the client secret in the body of a token request.
+        headers = {
+            name: redact_values(value, self.secrets) for name, value in redact_sent_headers(self.headers).items()
+        }
+        shown = f"{self.method!r}, {self.safe_url!r}, headers={headers!r}, body={_size(self.body)}"
+        return f"Request({shown}, keyed={self.keyed}, in_doubt={self.in_doubt})"
 
     def with_headers(self, headers: Mapping[str, str]) -> Request:
         """The same request with these headers added; they replace ones of the same name."""
@@ -47,10 +59,11 @@ class Request:
         kept = {name: value for name, value in self.headers.items() if name.lower() not in names}
         return dataclasses.replace(self, headers={**kept, **headers})
 
-    def with_param(self, name: str, value: str) -> Request:
-        """The same request with one more query parameter."""
-        joint = "&" if urlsplit(self.url).query else "?"
-        return dataclasses.replace(self, url=f"{self.url}{joint}{urlencode({name: value}, quote_via=quote)}")
+    def with_secret_param(self, name: str, value: str) -> Request:
+        """The same request with one more query parameter, whose value is not shown whatever its name."""
+        joint, escaped = "&" if urlsplit(self.url).query else "?", quote(value, safe="")
+        url = f"{self.url}{joint}{quote(name, safe='')}={escaped}"
+        return dataclasses.replace(self, url=url, secrets=(*self.secrets, value, escaped))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +84,11 @@ class Response:
     faults: tuple[str, ...] = ()
     """What came of the attempts before, in order."""
 
+    def __repr__(self) -> str:
+        # Without the body: it may be large, still to come, or a token endpoint's.
+        shown = f"{self.status}, {self.method!r}, {self.url!r}, headers={redact_headers(self.headers)!r}"
+        return f"{type(self).__name__}({shown}, received={self.received}, attempts={self.attempts})"
+
     @property
     def received(self) -> int:
         """Bytes of the body that are in memory."""
@@ -79,7 +97,8 @@ class Response:
     @property
     def request_id(self) -> str | None:
         """The id that the gateway or service gave the request, if it named one."""
-        return self.headers.get("x-request-id") or self.headers.get("x-correlation-id")
+        named = self.headers.get("x-request-id") or self.headers.get("x-correlation-id")
+        return one_line(named)[:_LONGEST_ID] if named else None
 
     @property
     def text(self) -> str:
@@ -97,7 +116,8 @@ class Response:
             InvalidResponse: When the body is not JSON.
         """
         try:
-            return msgspec.json.decode(self.bytes)
+            # RFC 8259, 8.1: a reader may pass over a byte order mark, and some servers write one.
+            return msgspec.json.decode(self.bytes.removeprefix(_MARK))
         except msgspec.DecodeError as error:
             raise self.invalid(f"the body is not JSON ({error})") from None
 
@@ -118,6 +138,12 @@ def headers_of(pairs: Iterable[tuple[str, str]] = ()) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(pairs))
 
 
+def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
+    """The headers, those of the second mapping in place of ones of the same name in whatever case."""
+    replaced = {str(name).lower() for name in over}
+    return {**{name: value for name, value in headers.items() if name.lower() not in replaced}, **over}
+
+
 def join_url(
     base_url: str, path: str, path_params: Mapping[str, Any] | None = None, params: Params | None = None
 ) -> str:
@@ -130,31 +156,48 @@ def join_url(
         params: Query parameters.
 
     Raises:
-        ValueError: When the path is a URL of its own, leaves the gateway's prefix or has an unfilled placeholder.
+        ValueError: When the path is a URL of its own, leaves the gateway's prefix, has an unfilled placeholder or a
+            fragment, or when a value is none that a URL can hold.
     """
     if urlsplit(path).netloc or urlsplit(path).scheme:
         raise ValueError(f"path must be relative to the gateway, not the address {redact_url(path)!r}")
+    if "#" in path:
+        raise ValueError(
+            f"path {redact_url(path)!r} must not contain '#', behind which nothing is sent; escape it: %23"
+        )
     bare, _, query = path.partition("?")
-    values = {name: quote(str(value), safe="") for name, value in (path_params or {}).items()}
-    for name, value in values.items():
-        if value in {"", ".", ".."}:
-            raise ValueError(f"path parameter {name!r} must be a path segment, not {value!r}")
-    try:
-        bare = bare.format_map(values)
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"path {path!r} has a placeholder without a value in path_params: {error}") from None
-    # A server may read these escapes as what they stand for.
-    if ".." in unquote(bare).replace("\\", "/").split("/"):
-        raise ValueError(f"path {path!r} must not contain '..'")
-    added = urlencode(list(_flatten(params or {})), quote_via=quote)
-    query = "&".join(part for part in (query, added) if part)
+    bare = _filled(path, bare, path_params or {})
+    # A server may read these escapes as what they stand for, and parameters of a segment (RFC 3986, 3.3) as nothing.
+    segments = unquote(bare).replace("\\", "/").split("/")
+    if climbing := {".", ".."} & {segment.partition(";")[0] for segment in segments}:
+        raise ValueError(f"path {redact_url(path)!r} must not contain {climbing.pop()!r} as a segment")
+    query = "&".join(part for part in (query, query_of("params", params or {})) if part)
     url = f"{base_url.rstrip('/')}/{bare.lstrip('/')}"
     return f"{url}?{query}" if query else url
 
 
-def _flatten(params: Params) -> Iterable[tuple[str, str]]:
-    for name, value in params.items():
-        values = value if isinstance(value, (list, tuple)) else [value]
-        for item in values:
-            if item is not None:
-                yield name, str(item).lower() if isinstance(item, bool) else str(item)
+_LONGEST_ID = 200
+_MARK = b"\xef\xbb\xbf"
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def _filled(path: str, bare: str, path_params: Mapping[str, Any]) -> str:
+    values = {name: quote(text_of(f"path_params: {name!r}", value), safe="") for name, value in path_params.items()}
+    for name, value in values.items():
+        if value in {"", ".", ".."}:
+            raise ValueError(f"path parameter {name!r} must be a path segment, not {value!r}")
+    names = _PLACEHOLDER.findall(bare)
+    # Names only, and no more of what str.format understands: a width could be any number of bytes.
+    if bare.count("{") != len(names) or bare.count("}") != len(names):
+        raise ValueError(
+            f"path {redact_url(path)!r} has a brace that is no placeholder such as {{name}}; escape it: %7B"
+        )
+    if missing := [name for name in names if name not in values]:
+        raise ValueError(f"path {redact_url(path)!r} has a placeholder without a value in path_params: {missing[0]!r}")
+    return _PLACEHOLDER.sub(lambda place: values[place[1]], bare)
+
+
+def _size(body: Body | None) -> str:
+    if body is None:
+        return "None"
+    return f"<{len(body)} bytes>" if isinstance(body, bytes) else f"<{type(body).__name__}>"

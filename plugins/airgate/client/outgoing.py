@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from airgate.client.codings import ACCEPTED
-from airgate.client.message import Request
+from airgate.client.gateway import Gateway
+from airgate.client.message import Request, Response, merged
 from airgate.client.uploads import Upload
 from airgate.policy.errors import OutcomeUnknown
+from airgate.policy.redaction import redact_values
 
 AGENT = "airgate"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -20,6 +23,18 @@ _UNSENDABLE = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\]")
 
 class SourceFailed(Exception):
     """The body could not be read where it comes from; the cause says why."""
+
+
+def for_gateway(request: Request, gateway: Gateway) -> Request:
+    """The request with the headers that all of the gateway's have; its own replace those, whatever their case."""
+    headers = merged(gateway.headers, request.headers) if gateway.headers else request.headers
+    return dataclasses.replace(request, headers=headers, secrets=gateway.secrets)
+
+
+def without_secrets(response: Response, gateway: Gateway) -> Response:
+    """The answer with an address that may be shown: a redirect may repeat a token that this call has fetched."""
+    url = redact_values(response.url, gateway.secrets)
+    return response if url == response.url else dataclasses.replace(response, url=url)
 
 
 def refuse_spent(request: Request) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 from types import TracebackType
 from typing import Literal, overload
@@ -12,7 +11,7 @@ from airgate.client.effects import Ask, Event, Reply, Send, Wait
 from airgate.client.flow import Flow, Shared, call_flow
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request, Response
-from airgate.client.outgoing import refuse_spent
+from airgate.client.outgoing import for_gateway, refuse_spent, without_secrets
 from airgate.client.stand_in import stand_in_for
 from airgate.client.streamed import StreamedResponse, is_success
 from airgate.client.wire import Wire
@@ -90,8 +89,7 @@ class GatewaySession:
         Raises:
             GatewayError: The typed error of what came instead.
         """
-        if self.gateway.headers:
-            request = dataclasses.replace(request, headers={**self.gateway.headers, **request.headers})
+        request = for_gateway(request, self.gateway)
         flow = call_flow(request, self.gateway, expect=expect, deadline=deadline, shared=self._shared)
         return self._drive(flow, request, expect, stream)
 
@@ -116,7 +114,7 @@ class GatewaySession:
                     event = effect.question()
                 effect = flow.send(event)
         except StopIteration as stop:
-            response: Response = stop.value
+            response: Response = without_secrets(stop.value, self.gateway)
             streamed, opened = opened, None
             return StreamedResponse.of(response, streamed) if stream else response
         finally:

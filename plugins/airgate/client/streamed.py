@@ -82,7 +82,7 @@ def _members(response: Response) -> dict[str, Any]:
     return {member.name: getattr(response, member.name) for member in dataclasses.fields(Response)}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class _Streamed(Response):
     """What the two kinds have in common."""
 
@@ -124,7 +124,7 @@ class _Streamed(Response):
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class StreamedResponse(_Streamed):
     """An answer whose headers are here and whose body is still to come.
 
@@ -191,7 +191,7 @@ class StreamedResponse(_Streamed):
         self.close()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class AsyncStreamedResponse(_Streamed):
     """The same on an event loop: ``async with``, ``aiter_bytes``, and ``await aread()`` before ``bytes``."""
 

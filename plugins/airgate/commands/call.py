@@ -8,10 +8,11 @@ from argparse import Namespace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from airgate.client.message import merged
 from airgate.commands.connection import open_hook
 from airgate.commands.output import Voice, failing, log_lines, masked
 from airgate.commands.pairs import gathered, read_json, read_pairs
-from airgate.policy.redaction import is_secret_name, redact_headers, redact_url
+from airgate.policy.redaction import is_secret_header, is_secret_name, one_line, redact_headers, redact_url
 
 if TYPE_CHECKING:
     from airgate.client.message import Response
@@ -26,7 +27,7 @@ def call(args: Namespace) -> None:
 
     redirect_stdout_log_handlers_to_stderr()
     voice = Voice()
-    with failing(voice):
+    with failing(voice), log_lines(voice):
         hook = open_hook(args.conn_id, args.document)
         voice.secrets.update(hook.gateway.secrets)
         voice.secrets.update(_given_secrets(args))
@@ -35,11 +36,10 @@ def call(args: Namespace) -> None:
         voice.remark(
             f"{sent['method'].upper()} {redact_url(sent['path'])} through {args.conn_id}, {hook.gateway.base_url}"
         )
-        with log_lines(voice):
-            try:
-                response: Response = hook.call(**sent)
-            finally:
-                voice.secrets.update(hook.gateway.secrets)
+        try:
+            response: Response = hook.call(**sent)
+        finally:
+            voice.secrets.update(hook.gateway.secrets)
     _report(voice, response, time.monotonic() - started)
     _show_body(voice, response, args.max_body)
 
@@ -68,7 +68,10 @@ def _arguments(args: Namespace, hook: GatewayHook) -> dict[str, Any]:
     arguments = gathered(read_pairs("--arg", args.arg))
     if body is not None:
         arguments["body"] = body
-    prepared = hook.document.operation(args.operation).prepare(**arguments)
+    operation = hook.document.operation(args.operation)
+    if args.key is not None:
+        operation = operation.adding_key(hook.gateway.idempotency_header)
+    prepared = operation.prepare(**arguments)
     return {
         "method": prepared.method,
         "path": prepared.path,
@@ -76,15 +79,18 @@ def _arguments(args: Namespace, hook: GatewayHook) -> dict[str, Any]:
         "params": prepared.params,
         "json": prepared.json,
         "data": prepared.data,
-        "headers": {**prepared.headers, **_texts(headers)},
+        "headers": merged(prepared.headers, _texts(headers)),
         **common,
     }
 
 
 def _given_secrets(args: Namespace) -> set[str]:
-    """What was typed under a name that says it is secret: a service may echo it."""
-    pairs = [pair for name in ("header", "param", "arg") for pair in read_pairs(f"--{name}", getattr(args, name))]
-    return {str(value) for name, value in pairs if is_secret_name(name)}
+    """What was typed under a name that says it is secret, or in a header of unknown meaning: a service may echo it."""
+    pairs = [pair for name in ("param", "arg") for pair in read_pairs(f"--{name}", getattr(args, name))]
+    found = {str(value) for name, value in pairs if is_secret_name(name)}
+    return found | {
+        str(value) for name, value in read_pairs("--header", args.header) if is_secret_header(name, str(value))
+    }
 
 
 def _texts(headers: dict[str, Any]) -> dict[str, str]:
@@ -103,7 +109,7 @@ def _report(voice: Voice, response: Response, seconds: float) -> None:
         voice.remark(f"request id: {response.request_id}")
     shown = {name: value for name, value in response.headers.items() if name.lower() in _HEADERS}
     for name, value in redact_headers(shown).items():
-        voice.remark(f"{name.lower()}: {value}")
+        voice.remark(f"{name.lower()}: {one_line(value)}")
 
 
 def _show_body(voice: Voice, response: Response, limit: int) -> None:
@@ -116,7 +122,7 @@ def _show_body(voice: Voice, response: Response, limit: int) -> None:
         except ValueError:
             voice.remark("the body says it is JSON, and is not")
     if limit and len(text) > limit:
-        # Masked before it is cut, as the cut may go through a secret.
+        # Masked before it is cut, as the cut may go through a secret, and so may an escape sequence.
         voice.say(voice.safe(text)[:limit])
         voice.remark(f"{len(text) - limit} more characters; --max-body 0 shows all")
     else:

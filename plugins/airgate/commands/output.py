@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from airgate.policy.redaction import MASK, is_secret_name, redact_text
+from airgate.policy.redaction import MASK, is_secret_name, one_line, printable, redact_text
 
 
 class Voice:
@@ -37,8 +37,8 @@ class Voice:
         raise SystemExit(1)
 
     def safe(self, text: str) -> str:
-        """The text as it may be seen."""
-        return redact_text(text, self.secrets)
+        """The text as it may be seen: without secrets, and without what could steer a terminal."""
+        return redact_text(printable(text), self.secrets)
 
 
 @contextmanager
@@ -67,13 +67,13 @@ def log_lines(voice: Voice) -> Iterator[None]:
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            voice.remark(f"  {record.getMessage()}")
+            voice.remark(f"  {one_line(record.getMessage())}")
 
     def speak(_: Any, level: str, event: MutableMapping[str, Any]) -> str:
         if level not in {"debug", "info"}:
             text, args = str(event.pop("event", "")), event.pop("positional_args", ())
             rest = "".join(f" {name}={value}" for name, value in event.items())
-            voice.remark(f"  {text % args if args else text}{rest}")
+            voice.remark(f"  {one_line(text % args if args else text)}{one_line(rest)}")
         raise structlog.DropEvent
 
     logger, handler, structured = logging.getLogger("airgate"), Lines(), structlog.get_config()

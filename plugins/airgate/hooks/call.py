@@ -11,6 +11,9 @@ from typing import Any
 import msgspec
 
 from airgate.client.message import Params, Request, join_url
+from airgate.client.message import merged as merged
+from airgate.client.texts import form_of, not_finite
+from airgate.client.uploads import Upload
 from airgate.policy.idempotency import Fingerprint, json_digest
 
 
@@ -106,8 +109,16 @@ def build_request(base_url: str, call: Call) -> Request:
     headers = {str(name): str(value) for name, value in (call.headers or {}).items()}
     body = call.data.encode() if isinstance(call.data, str) else call.data
     if call.json is not None:
-        body = msgspec.json.encode(call.json)
+        body = _encoded(call.json)
         _set_default(headers, "Content-Type", "application/json")
+    elif isinstance(body, Mapping):
+        body = form_of("data", body)
+        _set_default(headers, "Content-Type", "application/x-www-form-urlencoded")
+    elif body is not None and not isinstance(body, bytes | Upload):
+        raise ValueError(
+            f"data must be text, bytes, a mapping for a form or a body of airgate.client.uploads, not a "
+            f"{type(body).__name__}"
+        )
     elif media_type := getattr(body, "content_type", None):
         _set_default(headers, "Content-Type", media_type)
     return Request(
@@ -118,6 +129,22 @@ def build_request(base_url: str, call: Call) -> Request:
         # Only a template: a filled-in path is made one by the call itself.
         route="/" + call.path.partition("?")[0].lstrip("/") if "{" in call.path else "",
     )
+
+
+def _encoded(value: Any) -> bytes:
+    """The JSON of a value.
+
+    Raises:
+        ValueError: Naming the place of what JSON cannot hold.
+    """
+    try:
+        body = msgspec.json.encode(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"json cannot be the body: {error}") from None
+    # NaN is written as null, of which the service would make something else than was meant.
+    if b"null" in body and (place := not_finite(value)) is not None:
+        raise ValueError(f"json{place} must be a finite number: JSON has no NaN and no infinity")
+    return body
 
 
 def with_own_key(call: Call, header: str) -> Call:
@@ -157,12 +184,6 @@ def with_key(request: Request, key: str, header: str, *, relied: bool, in_doubt:
 def _set_default(headers: dict[str, str], name: str, value: str) -> None:
     if not any(known.lower() == name.lower() for known in headers):
         headers[name] = value
-
-
-def merged(headers: Mapping[str, str], over: Mapping[str, str]) -> dict[str, str]:
-    """The headers, those of the second mapping in place of ones of the same name in whatever case."""
-    replaced = {str(name).lower() for name in over}
-    return {**{name: value for name, value in headers.items() if name.lower() not in replaced}, **over}
 
 
 def is_streamed(request: Request) -> bool:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from airgate.client import clock
 from airgate.client.message import Params, Request, Response
-from airgate.hooks.call import Call, as_call, build_request, merged, statuses
+from airgate.hooks.call import Call, as_call, build_request, merged, statuses, with_own_key
 from airgate.hooks.connection import GatewayConnection
 from airgate.hooks.guard import Guarded, guard
 from airgate.hooks.waits import long_wait, refuse_beyond
 from airgate.hooks.writes import running_context
 from airgate.policy.errors import GatewayError
+from airgate.policy.idempotency import use_of_key
 
 if TYPE_CHECKING:
     from airgate.openapi import Document
@@ -234,7 +235,10 @@ class GatewayHook(GatewayConnection):
         """
         if not call.operation:
             return call
-        ready = self.document.operation(call.operation).prepare(**(call.arguments or {}))
+        operation = self.document.operation(call.operation)
+        if self._gets_key(operation.method, call):
+            operation = operation.adding_key(self.gateway.idempotency_header)
+        ready = operation.prepare(**(call.arguments or {}))
         return dataclasses.replace(
             call,
             method=ready.method,
@@ -248,6 +252,12 @@ class GatewayHook(GatewayConnection):
             arguments=None,
             name=call.name or call.operation,
         )
+
+    def _gets_key(self, method: str, call: Call) -> bool:
+        """Whether the call will carry an idempotency key: its own, or one that is made from the running task."""
+        own = with_own_key(call, self.gateway.idempotency_header).idempotency_key
+        used = use_of_key(method, own, self.gateway.idempotency) != "off"
+        return used and (isinstance(own, str) or running_context() is not None)
 
     def request(self, call: Call) -> Request:
         """The request of a call, without an idempotency key."""

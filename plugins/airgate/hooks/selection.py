@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from airgate.client.message import Response
+from airgate.policy.redaction import one_line
 
 Selection = str | Callable[[Response], Any]
 """A JMESPath expression over the answer's JSON, or a function of the response: itself, or as ``module:function``."""
@@ -46,7 +47,7 @@ def select(name: str, selection: Selection, response: Response) -> Any:
     try:
         return _compile(name, selection).search(response.json())
     except jmespath.exceptions.JMESPathError as error:
-        raise response.invalid(f"{name} {selection!r} does not fit the answer ({error})") from None
+        raise response.invalid(f"{name} {selection!r} does not fit the answer ({one_line(str(error))})") from None
 
 
 def _imported(name: str, dotted: str) -> Any:

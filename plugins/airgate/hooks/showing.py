@@ -8,20 +8,20 @@ from typing import Any
 import msgspec
 
 from airgate.client.message import Response
-from airgate.policy.redaction import MASK, is_secret_name, redact_headers, redact_text
+from airgate.policy.redaction import MASK, is_secret_name, one_line, redact_headers, redact_text
 
 SHOWN_CHARS = 4096
 
 
 def shown(response: Response, secrets: Iterable[str] = ()) -> str:
-    """Status, headers and the beginning of the body.
+    """Status, headers and the beginning of the body, each header and the body in one line.
 
     Args:
         response: The answer.
         secrets: Values that must not be shown, whatever they are called.
     """
     secrets = tuple(secrets)
-    headers = "\n".join(f"{name}: {value}" for name, value in redact_headers(dict(response.headers)).items())
+    headers = "\n".join(f"{name}: {one_line(value)}" for name, value in redact_headers(dict(response.headers)).items())
     body = _masked_body(response)
     text = redact_text(f"{response.status}\n{headers}\n\n{body}", secrets)
     rest = len(text) - SHOWN_CHARS
@@ -34,7 +34,7 @@ def _masked_body(response: Response) -> str:
             return msgspec.json.encode(_masked(msgspec.json.decode(response.bytes))).decode()
         except msgspec.DecodeError:
             pass
-    return response.text
+    return one_line(response.text)
 
 
 def _masked(value: Any) -> Any:

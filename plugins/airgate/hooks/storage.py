@@ -34,6 +34,15 @@ def task_folder_uri(ti: Any) -> str:
     return "/".join([root, *names, *map_index_segment(ti)])
 
 
+def schema_folder_uri(ti: Any) -> str | None:
+    """The folder of the schema that all runs of a task are held to: ``{data_root}/_schemas/{dag}/{task}``.
+
+    None without a data root: a task with an output path of its own needs none.
+    """
+    root = conf.get("airgate", "data_root", fallback="").rstrip("/")
+    return "/".join([root, "_schemas", _segment(ti.dag_id), _segment(ti.task_id)]) if root else None
+
+
 def map_index_segment(ti: Any) -> list[str]:
     """What tells the folders of mapped task instances apart; nothing for one that is not mapped."""
     return [str(ti.map_index)] if ti.map_index is not None and ti.map_index >= 0 else []

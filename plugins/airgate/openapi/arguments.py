@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,13 +26,19 @@ class Bound:
     findings: list[Finding] = field(default_factory=list)
 
 
-def bind(parameters: Sequence[Parameter], body: RequestBody | None, arguments: Mapping[str, Any]) -> Bound:
+def bind(
+    parameters: Sequence[Parameter],
+    body: RequestBody | None,
+    arguments: Mapping[str, Any],
+    added: Collection[str] = (),
+) -> Bound:
     """Give each argument its place.
 
     An argument is named like the parameter, or like it with underscores for what a Python name cannot hold
     (``if_match`` for ``If-Match``), or with its place in front where two places have the name (``query.id``). What
     names no parameter is a property of the body, if the body's schema describes that property; ``body`` gives the body
-    as a whole instead. A parameter that is None is left out.
+    as a whole instead. A parameter that is None is left out. Headers that are ``added`` to the call by others, in small
+    letters, need not be given.
     """
     bound, names = Bound(), _names(parameters)
     spread: dict[str, Any] = {}
@@ -54,7 +60,7 @@ def bind(parameters: Sequence[Parameter], body: RequestBody | None, arguments: M
         bound.findings.append(Finding(BODY, f"is given as a whole and in parts: {', '.join(spread)}"))
     elif spread:
         bound.body, bound.has_body = spread, True
-    _miss(bound, parameters, body)
+    _miss(bound, [one for one in parameters if one.place != "header" or one.name.lower() not in added], body)
     if spread and bound.body is not spread:
         bound.has_body = False  # which of the two to look at nobody knows
     return bound

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +37,18 @@ class Operation:
     path_item: Node = field(repr=False, compare=False)
     library: Library = field(repr=False, compare=False)
     schemas: Schemas = field(repr=False, compare=False)
+    added: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    """Headers, in small letters, that come to a call from elsewhere."""
+
+    def adding_key(self, header: str | None = None) -> Operation:
+        """The operation for a call that gets an idempotency key: it is not demanded as an argument.
+
+        Args:
+            header: What carries the key; None where that is not known, such as while a DAG is parsed: then all headers
+                count that are called a key.
+        """
+        names = [one.name.lower() for one in self.parameters if one.place == "header" and "key" in one.name.lower()]
+        return dataclasses.replace(self, added=frozenset(names if header is None else [header.lower()]))
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -126,7 +139,7 @@ class Operation:
             raise OperationError(self.operation_id, findings)
 
     def _checked(self, arguments: Mapping[str, Any]) -> Bound:
-        bound = bind(self.parameters, self.body, arguments)
+        bound = bind(self.parameters, self.body, arguments, self.added)
         bound.parameters = [(parameter, self._read(parameter, value)) for parameter, value in bound.parameters]
         for parameter, value in bound.parameters:
             if reason := unsupported(parameter):

@@ -21,7 +21,6 @@ _BOUNDS: dict[str, Callable[[Any, dict[str, Any]], str]] = {
     "exclusiveMinimum": lambda bound, _: f"must be > {bound}",
     "exclusiveMaximum": lambda bound, _: f"must be < {bound}",
     "multipleOf": lambda bound, _: f"must be a multiple of {bound}",
-    "type": lambda types, schema: f"must be {_listed(_type_names(types, schema), 'or')}",
     "enum": lambda values, _: f"must be {_choices(values)}",
     "const": lambda value, _: f"must be {value!r}",
     "pattern": lambda pattern, _: f"must match the pattern {pattern}",
@@ -61,6 +60,10 @@ def findings_of(error: Any, pointer: str) -> Iterator[Finding]:
 
 def _expectation(error: Any) -> str:
     keyword, value, schema = error.validator, error.validator_value, error.schema
+    if keyword == "type":
+        return f"must be {_listed(_type_names(value, schema, error.instance), 'or')}"
+    if keyword == "discriminator":
+        return str(error.message)
     if keyword in _BOUNDS:
         return _BOUNDS[keyword](value, schema)
     if keyword in _COUNTS:
@@ -114,8 +117,10 @@ def _shown(value: Any, keyword: Any) -> str:
     return f", not {text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + '…'}"
 
 
-def _type_names(types: Any, schema: dict[str, Any]) -> list[str]:
+def _type_names(types: Any, schema: dict[str, Any], given: Any) -> list[str]:
     names = list(types) if isinstance(types, list) else [str(types)]
+    if given is None:  # so null is none of them: OpenAPI 3.1 knows no nullable
+        return names
     return [*names, "null"] if schema.get("nullable") is True and "null" not in names else names
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airgate.openapi.errors import DocumentError, Finding
+from airgate.openapi.keywords import Direction, Version, validator_class
 from airgate.openapi.library import Library, Node
 from airgate.openapi.literals import holds_unknown
 from airgate.openapi.phrases import findings_of
@@ -14,10 +14,7 @@ from airgate.openapi.phrases import findings_of
 if TYPE_CHECKING:
     from referencing import Registry
 
-Direction = Literal["request", "response"]
-Version = Literal["3.0", "3.1"]
-
-_BARRED: dict[Direction, str] = {"request": "readOnly", "response": "writeOnly"}
+__all__ = ["Direction", "Schemas", "Version"]
 
 
 class Schemas:
@@ -81,7 +78,7 @@ class Schemas:
     def _validator(self, schema: Node, direction: Direction) -> Any:
         key = (schema.reference, direction)
         if key not in self._ready:
-            kind = _validator_class(self._version, direction)
+            kind = validator_class(self._version, direction)
             self._ready[key] = kind(
                 {"$ref": schema.reference}, registry=self._registry(), format_checker=kind.FORMAT_CHECKER
             )
@@ -130,29 +127,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-@cache
-def _validator_class(version: Version, direction: Direction) -> Any:
-    from jsonschema.exceptions import ValidationError
-    from jsonschema.validators import extend
-    from openapi_schema_validator import OAS30Validator, OAS31Validator
-
-    barred = _BARRED[direction]
-
-    def required(validator: Any, names: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        if not validator.is_type(instance, "object"):
-            return
-        properties = schema.get("properties", {})
-        for name in names:
-            described = properties.get(name)
-            spared = isinstance(described, dict) and described.get(barred) is True
-            if name not in instance and not spared:
-                yield ValidationError("is required", path=[name])
-
-    def never(validator: Any, flag: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        if flag is True:
-            yield ValidationError(f"must not be in a {direction}")
-
-    base = OAS30Validator if version == "3.0" else OAS31Validator
-    return extend(base, {"required": required, barred: never})  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -19,6 +20,8 @@ from airgate.policy.idempotency import SAFE_METHODS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 _TALLY = "airgate.tally"
 """Name in the task state store of what the calls before a long wait cost."""
@@ -172,7 +175,7 @@ class GatewayOperator(BaseOperator):
         if self.validate_response and not self.operation:
             raise ValueError("validate_response needs an operation: it holds the answer against its description")
         if self.operation and self.openapi:
-            check_operation(self.openapi, self.operation, self.arguments or {})
+            check_operation(self.openapi, self.operation, self.arguments or {}, keyed=self.idempotency_key is not False)
 
     def _own_call(self) -> Call:
         return Call(
@@ -252,7 +255,7 @@ class GatewayOperator(BaseOperator):
             result = select("response_filter", self.response_filter, response)
         else:
             result = plain_result(response)
-        if not self.max_xcom_bytes or not self.do_xcom_push:
+        if not self.do_xcom_push:
             return result
         from airgate.hooks.overflow import guard_size
 
@@ -268,14 +271,34 @@ class GatewayOperator(BaseOperator):
 
 
 def plain_result(response: Response) -> Any:
-    """What an answer is without a filter: its JSON, else its text, None when it is empty."""
+    """What an answer is without a filter: its JSON, else its text, None when it is empty.
+
+    Raises:
+        InvalidResponse: It is neither, and came of a read. That of a write, which has happened, becomes None.
+    """
     if not response.bytes:
         return None
-    return response.json() if "json" in response.headers.get("content-type", "") else response.text
+    kind = response.headers.get("content-type", "")
+    if "json" in kind:
+        return response.json()
+    text = response.text
+    if "\ufffd" not in text:
+        return text
+    said = f"the answer is {kind or 'no text'}, which is no task's result; make one of it with response_filter"
+    if response.method in SAFE_METHODS:
+        raise response.invalid(said)
+    log.warning("%s", said)
+    return None
 
 
-def check_operation(openapi: str, operation: str, arguments: Mapping[str, Any]) -> None:
+def check_operation(openapi: str, operation: str, arguments: Mapping[str, Any], *, keyed: bool = False) -> None:
     """Hold literal arguments against a document that is a file or in a package.
+
+    Args:
+        openapi: Where the document is.
+        operation: The operationId.
+        arguments: Parameters by name, and ``body``.
+        keyed: Whether the call will carry an idempotency key, so that nobody need give one.
 
     Raises:
         ValueError: There is no such operation, or the arguments break the document.
@@ -284,7 +307,8 @@ def check_operation(openapi: str, operation: str, arguments: Mapping[str, Any]) 
     from airgate.openapi import is_templated, open_document
 
     if not any(map(is_templated, (openapi, operation))) and not on_the_gateway(openapi):
-        open_document(openapi).operation(operation).check_literals(arguments)
+        found = open_document(openapi).operation(operation)
+        (found.adding_key() if keyed else found).check_literals(arguments)
 
 
 def _validate(hook: GatewayHook, operation: str, response: Response) -> None:

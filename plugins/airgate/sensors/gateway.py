@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -11,12 +11,15 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airgate.client import clock
 from airgate.hooks.call import Call
 from airgate.hooks.gateway import GatewayHook
+from airgate.hooks.overflow import own_result
 from airgate.hooks.retry_policy import with_retry_policy
 from airgate.hooks.selection import Selection, check_selection, select
-from airgate.policy.errors import NotFound
-from airgate.policy.redaction import is_secret_name
+from airgate.policy.errors import GatewayError, NotFound
+from airgate.sensors.exposure import refuse_exposed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow.sdk import Context
 
 _READS = frozenset({"GET", "HEAD"})
@@ -55,6 +58,8 @@ class GatewaySensor(BaseSensorOperator):
     )  # fmt: skip
     template_fields_renderers: ClassVar[dict[str, str]] = {"query": "json", "headers": "json", "arguments": "json"}
     ui_color = "#e3ecd5"
+    _asked = 0.0
+    """Seconds that the service asked to wait at the last poll."""
 
     def __init__(
         self,
@@ -105,14 +110,7 @@ class GatewaySensor(BaseSensorOperator):
         check_selection("predicate", self.predicate)
         check_selection("response_filter", self.response_filter)
         if self.deferrable:
-            named = {"headers": self.headers, "query": self.query}
-            for argument, values in named.items():
-                secret = [name for name in values or {} if is_secret_name(name)] if isinstance(values, Mapping) else []
-                if secret:
-                    raise ValueError(
-                        f"{argument}: {', '.join(secret)} may be secret, and Airflow keeps what a trigger is given in "
-                        "plain text; put it into the connection, or leave deferrable out"
-                    )
+            refuse_exposed(self._call())
 
     def _call(self) -> Call:
         return Call(
@@ -130,9 +128,25 @@ class GatewaySensor(BaseSensorOperator):
         """Ask once."""
         return self._poll_here()
 
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        """The interval, or what the service asked for where that is longer, up to a last look at the sensor's end."""
+        interval = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+        return max(interval, min(self._asked, self.timeout - run_duration()))
+
     def _poll_here(self) -> PokeReturnValue:
-        with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
-            return self._ask(hook)
+        self._asked = 0.0
+        try:
+            with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
+                return self._ask(hook)
+        except GatewayError as error:
+            if not error.retryable or error.retry_after is None:
+                raise
+            # As in the triggerer: a wait that the service names is one between two polls.
+            self._asked = error.retry_after
+            self.log.warning("not now: %s", error)
+            return PokeReturnValue(is_done=False)
 
     def _ask(self, hook: GatewayHook) -> PokeReturnValue:
         request = hook.request(self._call())
@@ -152,12 +166,14 @@ class GatewaySensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait until the predicate holds; the result is what was selected of the answer."""
-        if not self.deferrable:
-            return super().execute(context)
-        return self._wait(clock.now() + self.timeout)
+        found = self._wait(clock.now() + self.timeout) if self.deferrable else super().execute(context)
+        return own_result(found, context["ti"])
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Read what the triggerer found."""
+        return own_result(self._found(event), context["ti"])
+
+    def _found(self, event: Mapping[str, Any]) -> Any:
         if "error" in event:
             from airgate.hooks.failures import error_from_json
 
@@ -174,7 +190,7 @@ class GatewaySensor(BaseSensorOperator):
 
     def resume_poke(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Ask once more, on the worker."""
-        return self._wait(event["ends"])
+        return own_result(self._wait(event["ends"]), context["ti"])
 
     def _wait(self, ends: float, *, here: bool = False) -> Any:
         """Ask on the worker where only it can judge the answer, or when told to; else in the triggerer."""
@@ -202,7 +218,7 @@ class GatewaySensor(BaseSensorOperator):
     def _defer_wait(self, ends: float) -> NoReturn:
         from airgate.triggers.wait import WaitTrigger
 
-        moment = min(clock.now() + self.poke_interval, ends)
+        moment = min(clock.now() + max(self.poke_interval, self._asked), ends)
         self.defer(trigger=WaitTrigger(moment, ends=ends), method_name="resume_poke")
 
     def _defer_poll(self, ends: float) -> NoReturn:
@@ -214,6 +230,7 @@ class GatewaySensor(BaseSensorOperator):
                 call = hook.resolve(call)
             if call.method not in _READS:
                 raise ValueError(f"operation {self.operation!r} is a {call.method}; a sensor only reads")
+        refuse_exposed(call)  # once more, as templates are rendered by now and an operation is resolved
         poll = Poll(
             path=call.path,
             interval=self.poke_interval,

@@ -45,8 +45,16 @@ def json_answer(
 
 
 def rate_limited(retry_after: float | str = 1) -> Answer:
-    """429 with ``Retry-After``: seconds, or an HTTP date as text."""
-    return Answer(429, headers={"Retry-After": retry_after if isinstance(retry_after, str) else f"{retry_after:g}"})
+    """429 with ``Retry-After``: whole seconds, or an HTTP date as text.
+
+    Raises:
+        ValueError: The header cannot say it (RFC 9110, 10.2.3), so that a caller would pass it over.
+    """
+    if isinstance(retry_after, str):
+        return Answer(429, headers={"Retry-After": retry_after})
+    if retry_after < 0 or retry_after != int(retry_after):
+        raise ValueError(f"Retry-After is said in whole seconds, not {retry_after}")
+    return Answer(429, headers={"Retry-After": str(int(retry_after))})
 
 
 def unavailable(retry_after: int | None = None) -> Answer:

@@ -8,8 +8,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -17,14 +17,16 @@ from typing import Any
 from urllib.parse import unquote
 
 from airgate.client import clock
+from airgate.client.auth.token_store import forget_tokens
 from airgate.client.effects import Reply, Send
 from airgate.client.gateway import Gateway
-from airgate.client.message import Request, Response, headers_of
+from airgate.client.message import Request
 from airgate.client.stand_in import standing_in
-from airgate.policy.outcome import NotSent, Unanswered, Unusable
+from airgate.policy.outcome import NotSent, Unanswered
 from airgate.testing.answers import Answer, Fault, Scripted, answer_of
 from airgate.testing.recorded import RecordedRequest, body_bytes, record
 from airgate.testing.time import InstantTime, instant_time
+from airgate.testing.transport import received, refuse_unsendable
 
 
 class UnexpectedRequest(AssertionError):
@@ -155,9 +157,14 @@ class FakeGateway:
             raise AssertionError("not every scripted answer was asked for:" + _lines(unused))
 
     def answer(self, effect: Send, gateway: Gateway) -> Reply:
-        """Answer in the place of the wire: called by the drivers."""
+        """Answer in the place of the wire: called by the drivers.
+
+        Raises:
+            ValueError: The request cannot be sent, as the wire would say.
+        """
+        refuse_unsendable(effect.request)
         try:
-            answer, request = self._find(effect.request, gateway)
+            answer = self._find(effect.request, gateway)
         except AssertionError as failure:
             # Task code may swallow it, and dag.test() does: the end of the context raises it again.
             self._failures.append(failure)
@@ -169,16 +176,9 @@ class FakeGateway:
             return answer.outcome
         if takes > patience:
             return Unanswered(f"no answer within {patience:g} s")
-        limit = gateway.max_response_bytes
-        if limit and len(answer.body) > limit:
-            return Unusable(
-                answer.status, f"the answer has more than {limit} bytes, the connection's max_response_bytes"
-            )
-        body = b"" if request.method == "HEAD" else answer.body
-        headers = headers_of(answer.headers.items())
-        return Response(answer.status, headers, body, request.method, effect.request.safe_url)
+        return received(answer, effect.request, gateway.max_response_bytes)
 
-    def _find(self, sent: Request, gateway: Gateway) -> tuple[Answer | Fault, RecordedRequest]:
+    def _find(self, sent: Request, gateway: Gateway) -> Answer | Fault:
         request = record(sent, gateway.base_url)
         with self._lock:
             for route in self._routes:
@@ -197,7 +197,7 @@ class FakeGateway:
                 self.calls.append(request)
                 scripts = _lines(self._routes) or " nothing"
                 raise _final(UnexpectedRequest)(f"{request!r} was not expected; scripted is:{scripts}")
-        return answer_of(scripted, request), request
+        return answer_of(scripted, request)
 
     def _raise_failure(self) -> None:
         if self._failures:
@@ -209,6 +209,7 @@ class FakeGateway:
             running = clock.current()
             # Two fakes in one test share one time.
             self.time = running if isinstance(running, InstantTime) else context.enter_context(instant_time())
+            context.enter_context(_forgetting())
             context.enter_context(standing_in(self.base_url, self))
             connection = {"conn_type": "gateway", "host": self.base_url, **self._connection}
             store = Path(context.enter_context(TemporaryDirectory(prefix="airgate-fake-"))) / "limits.sqlite"
@@ -235,6 +236,35 @@ def _final(kind: type[AssertionError]) -> type[AssertionError]:
     # Nothing here imports Airflow: where it is not loaded, no task runs.
     airflow = sys.modules.get("airflow.sdk.exceptions")
     return kind if airflow is None else type(kind.__name__, (kind, airflow.AirflowFailException), {})
+
+
+_entered = 0
+
+
+@contextmanager
+def _forgetting() -> Iterator[None]:
+    """Begin without what earlier calls of the process have learned, and leave nothing: tokens, pace, budget of retries.
+
+    Of several fakes in one test the outermost one does it.
+    """
+    global _entered
+    if not _entered:
+        _forget()
+    _entered += 1
+    try:
+        yield
+    finally:
+        _entered -= 1
+        if not _entered:
+            _forget()
+
+
+def _forget() -> None:
+    forget_tokens()
+    # Nothing here imports Airflow: where it is not loaded, no hook has called.
+    connections = sys.modules.get("airgate.hooks.connection")
+    if connections is not None:
+        connections.forget_process_state()
 
 
 def _several(value: Any) -> Sequence[Any]:

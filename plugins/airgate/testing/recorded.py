@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from airgate.client.message import Request
 from airgate.client.uploads import Body
-from airgate.policy.redaction import redact_headers, redact_url
+from airgate.policy.redaction import redact_sent_headers, redact_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RecordedRequest:
         return self.headers.get("idempotency-key")
 
     def __repr__(self) -> str:
-        headers = redact_headers(self.headers)
+        headers = redact_sent_headers(self.headers)
         return f"RecordedRequest({self.method!r}, {redact_url(self.url)!r}, headers={headers!r}, body={self.body!r})"
 
 

@@ -15,11 +15,13 @@ from airgate.hooks.call import Call
 from airgate.hooks.failures import error_to_json
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.selection import select
-from airgate.policy.errors import GatewayError, NotFound
+from airgate.policy.errors import DeadlineExceeded, GatewayError, NotFound
 from airgate.triggers.wait import sleep_until
 
 LARGEST_VALUE = 16_384
 """Bytes of JSON that may travel in an event, which Airflow keeps in its database."""
+LAST_LOOK = 5.0
+"""Seconds before the end at which the last poll is made, so that there is time for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,15 @@ class PollTrigger(BaseTrigger):
 
     async def _poll(self, hook: GatewayHook) -> dict[str, Any]:
         poll, interval = self.poll, self.poll.interval
+        last = poll.ends - min(LAST_LOOK, interval)
         while True:
-            pause = interval
+            pause, began = interval, clock.now()
             try:
                 if (event := await self._ask(hook)) is not None:
                     return event
             except GatewayError as error:
+                if isinstance(error, DeadlineExceeded) and self._deadline(hook, began) == poll.ends:
+                    return {"timed_out": True}
                 # A wait that the server names is a wait as any other here, where nothing is held up by it.
                 if not poll.patient and not (error.retryable and error.retry_after is not None):
                     return {"error": error_to_json(error)}
@@ -102,10 +107,16 @@ class PollTrigger(BaseTrigger):
                 if not poll.patient:
                     return {"error": error_to_json(error)}
                 self.log.warning("poll failed, again later: %s", error)
-            if clock.now() >= poll.ends:
+            if clock.now() >= last:
+                await sleep_until(poll.ends)
                 return {"timed_out": True}
-            await sleep_until(min(clock.now() + pause, poll.ends))
+            await sleep_until(min(clock.now() + pause, last))
             interval = min(interval * poll.growth, max(poll.longest_interval, poll.interval))
+
+    def _deadline(self, hook: GatewayHook, began: float) -> float:
+        """When a poll that begins now must be over: with the waiting, or by the connection's own deadline."""
+        own = hook.gateway.retry.deadline
+        return min(self.poll.ends, began + own) if own else self.poll.ends
 
     async def _ask(self, hook: GatewayHook) -> dict[str, Any] | None:
         """The event of the answer, None when it is not the one that is waited for."""
@@ -113,7 +124,7 @@ class PollTrigger(BaseTrigger):
         # The connection is looked up in a way that blocks.
         request = await asyncio.to_thread(hook.request, poll.call)
         try:
-            response = await hook.asend(request, expect=poll.expect)
+            response = await hook.asend(request, expect=poll.expect, deadline=self._deadline(hook, clock.now()))
         except NotFound:
             if poll.missing_is_false:
                 return None

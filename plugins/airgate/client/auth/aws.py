@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,11 +13,29 @@ import msgspec
 from airgate.client.auth.protocol import NotSigned, Signing
 from airgate.client.effects import Ask
 from airgate.client.message import Request
+from airgate.policy.redaction import one_line
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials  # type: ignore[import-untyped]
 
 _EMPTY: tuple[str, ...] = ()
+
+
+class _Here(threading.local):
+    """Whether this thread signs a request of ours."""
+
+    signing = False
+
+
+_here = _Here()
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    """At DEBUG botocore writes down what is signed, session token and query included."""
+    return not _here.signing
+
+
+logging.getLogger("botocore.auth").addFilter(_not_ours)
 
 
 class AwsAuth:
@@ -71,6 +91,8 @@ class AwsAuth:
             frozen = self._credentials.get_frozen_credentials()
         else:
             frozen = yield Ask(self._find)  # it may read files and ask the machine's metadata service
+            if isinstance(frozen, NotSigned):
+                raise frozen  # here, where the call knows what it could not sign
         signed = {
             name: value
             for name, value in request.headers.items()
@@ -79,17 +101,27 @@ class AwsAuth:
         if request.body is not None and not isinstance(request.body, bytes):
             raise ValueError("auth=aws signs the body, which must be bytes: a streamed one is not known in advance")
         wanted = self._request(request.method, _with_path(request.url), signed, request.body or b"")
-        self._signer(frozen, self._service, self._region).add_auth(wanted)
+        _here.signing = True
+        try:
+            self._signer(frozen, self._service, self._region).add_auth(wanted)
+        finally:
+            _here.signing = False
         return request.with_headers(dict(wanted.headers.items()))
 
     def _find(self) -> Any:
-        if self._credentials is None:
-            import botocore.session  # type: ignore[import-untyped]
+        """The credentials of the machine, or why there are none."""
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
-            self._credentials = botocore.session.get_session().get_credentials()
-        if self._credentials is None:
-            raise NotSigned("no AWS credentials were found; give login and password, or the machine a role")
-        frozen = self._credentials.get_frozen_credentials()
+        try:
+            if self._credentials is None:
+                import botocore.session  # type: ignore[import-untyped]
+
+                self._credentials = botocore.session.get_session().get_credentials()
+            if self._credentials is None:
+                return NotSigned("no AWS credentials were found; give login and password, or the machine a role")
+            frozen = self._credentials.get_frozen_credentials()
+        except BotoCoreError as error:
+            return NotSigned(f"no AWS credentials could be had: {one_line(str(error))}")
         found = tuple(part for part in (frozen.secret_key, frozen.token) if part)
         for secret in found:
             if secret not in self._known and self.on_secret:

@@ -68,5 +68,5 @@ class ApiKeyAuth:
         """Add the key."""
         yield from ()
         if self._place == "query":
-            return request.with_param(self._name, self.secrets[0])
+            return request.with_secret_param(self._name, self.secrets[0])
         return request.with_headers({self._name: self.secrets[0]})

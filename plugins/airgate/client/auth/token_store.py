@@ -124,3 +124,9 @@ def store_for(credentials: str) -> TokenStore:
         if len(_stores) > _MOST_STORES:
             _stores.popitem(last=False)
         return store
+
+
+def forget_tokens() -> None:
+    """Forget all tokens of the process: auths that are made from now on fetch new ones."""
+    with _stores_lock:
+        _stores.clear()
