@@ -59,11 +59,60 @@ def test_routes_of_the_connection_s_document(connection: Connection, gateway: Ga
     assert "503 Service Unavailable" in said.err
 
 
+def test_standard_output_holds_the_token_alone(tmp_path: Path) -> None:
+    """Airflow logs to standard output, here that a secret is too short to be masked: that goes elsewhere."""
+    extra = {"auth": "jwt", "headers": {"X-Key": "abc"}}
+    connection = {"conn_type": "gateway", "host": "https://gw.test", "login": "me", "password": CANARY, "extra": extra}
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW_CONN_GATEWAY_DEFAULT": json.dumps(connection),
+        "PYTHONPATH": str(ROOT / "plugins"),
+    }
+    command = [sys.executable, "-m", "airflow", "gateway", "token"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert json.loads(done.stdout)["claims"]["sub"] == "me"
+    assert "too short" in done.stderr
+
+
+def test_an_answer_cannot_steer_the_terminal(connection: Connection, gateway: Gateway, server: ScriptedServer) -> None:
+    """Its escape sequences are left out, in the body, in headers and in errors; its lines stay."""
+    steering = "\x1b]0;owned\x07\x1b[2Jhello\nthere"
+    connection()
+    server.answers = [Answer(body=steering.encode(), headers={"Content-Type": "text/plain", "ETag": "\x1b[31mx"})]
+    said = gateway("call", "GET", "/")
+    assert said.out == "hello\nthere\n"
+    assert "etag: x" in said.err
+    server.answers = [Answer(422, body=steering.encode(), headers={"X-Request-Id": "\x1b[31mx"})]
+    failed = gateway("call", "GET", "/")
+    assert failed.code == 1
+    assert "\x1b" not in said.err + failed.err
+
+
+def test_a_typed_header_is_secret_unless_it_is_known(
+    connection: Connection, gateway: Gateway, server: ScriptedServer
+) -> None:
+    """A service that repeats it does not bring it to the screen."""
+    connection()
+    server.answers = [Answer(body=b"hunter2-hunter2 and text/csv", headers={"Content-Type": "text/plain"})]
+    said = gateway("call", "GET", "/", "--header", "X-Door=hunter2-hunter2", "--header", "Accept=text/csv")
+    assert said.out == "*** and text/csv\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("routes",), "openapi is not set"),
         (("routes", "--conn-id", "nowhere"), "connection 'nowhere' is not defined. Set AIRFLOW_CONN_NOWHERE, or run: "),
+        (
+            ("routes", "--document", "/nowhere.json"),
+            "there is no file /nowhere.json, and as a path below the gateway: ",
+        ),
+        (
+            ("routes", "--document", "/n.json", "--conn-id", "x"),
+            "no file /n.json, and as a path below the gateway: connection 'x'",
+        ),
         (("routes", "--document", "nowhere.yaml"), "the OpenAPI document nowhere.yaml cannot be read"),
         (("token", "--conn-id", "nowhere"), "connection 'nowhere' is not defined"),
         (("call",), "give METHOD and PATH, or --operation ID"),

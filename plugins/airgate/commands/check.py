@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airgate.commands.connection import open_hook
+from airgate.commands.connection import naming_the_file, open_hook
 from airgate.commands.output import Voice, log_lines
 from airgate.commands.signing import sign
 from airgate.openapi import problems
@@ -20,6 +20,9 @@ _SHOWN = 20
 
 def check(args: Namespace) -> None:
     """Print one line a step, and leave with exit code 1 if one failed."""
+    from airflow.cli.utils import redirect_stdout_log_handlers_to_stderr
+
+    redirect_stdout_log_handlers_to_stderr()
     voice = Voice()
     hooks: list[GatewayHook] = []
 
@@ -58,7 +61,8 @@ def _step(voice: Voice, name: str, run: Callable[[], str]) -> bool:
 
 
 def _document(location: str, hook: GatewayHook) -> str:
-    document = hook.document
+    with naming_the_file(location):
+        document = hook.document
     if found := problems(document):
         lines = [f"\n          {one}" for one in found[:_SHOWN]]
         more = f"\n          and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from airgate.policy.errors import GatewayError
 
 if TYPE_CHECKING:
     from airgate.hooks.gateway import GatewayHook
@@ -47,3 +51,20 @@ def local_document(location: str | None) -> Document | None:
     from airgate.openapi import open_document
 
     return None if not location or on_the_gateway(location) else open_document(location)
+
+
+@contextmanager
+def naming_the_file(location: str | None) -> Iterator[None]:
+    """Say of a document that could not be had from the gateway that it is no file here either.
+
+    Raises:
+        ValueError: What went wrong, and that there is no such file.
+    """
+    from airgate.hooks.documents import on_the_gateway
+
+    try:
+        yield
+    except (GatewayError, ValueError) as error:
+        if not location or not on_the_gateway(location):
+            raise
+        raise ValueError(f"there is no file {location}, and as a path below the gateway: {error}") from None

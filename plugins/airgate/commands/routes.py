@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from airgate.commands.connection import local_document, open_hook
+from airgate.commands.connection import local_document, naming_the_file, open_hook
 from airgate.commands.output import Voice, failing, log_lines
 
 if TYPE_CHECKING:
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 def routes(args: Namespace) -> None:
     """Print the operations, in the order of the document."""
+    from airflow.cli.utils import redirect_stdout_log_handlers_to_stderr
+
+    redirect_stdout_log_handlers_to_stderr()
     voice = Voice()
-    with failing(voice):
+    with failing(voice), log_lines(voice):
         document = local_document(args.document)
         if document is None:
-            hook = open_hook(args.conn_id, args.document)
-            voice.secrets.update(hook.gateway.secrets)
-            with log_lines(voice):
+            with naming_the_file(args.document):
+                hook = open_hook(args.conn_id, args.document)
+                voice.secrets.update(hook.gateway.secrets)
                 document = hook.document
         rows = _rows(document)
     from airflow.cli.simple_table import AirflowConsole

@@ -8,14 +8,17 @@ from argparse import Namespace
 from typing import Any
 
 from airgate.commands.connection import open_hook
-from airgate.commands.output import Voice, failing, masked
+from airgate.commands.output import Voice, failing, log_lines, masked
 from airgate.commands.signing import sign
 
 
 def token(args: Namespace) -> None:
     """Print header and claims as one JSON object."""
+    from airflow.cli.utils import redirect_stdout_log_handlers_to_stderr
+
+    redirect_stdout_log_handlers_to_stderr()
     voice = Voice()
-    with failing(voice):
+    with failing(voice), log_lines(voice):
         gateway = open_hook(args.conn_id).gateway
         voice.secrets.update(gateway.secrets)
         headers = {name.lower(): value for name, value in sign(gateway).headers.items()}
