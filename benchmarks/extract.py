@@ -1,7 +1,8 @@
-"""Extract: 200,000 records in 200 cursor pages over loopback, to Parquet, against the least that any client must do.
+"""Extract: pages of 1,000 records over loopback, from bytes to Parquet, against the floor of decoding them.
 
-The floor is one pooled session that decodes each page with orjson and forgets it. Each variant runs in a process of its
-own, in turn; its CPU seconds and its peak memory beyond what its imports take are its own.
+The floor is one requests session that decodes each page with orjson and forgets it. Airgate runs with all its
+features: calls that would be repeated, a locked schema, parts flushed to the disk, a checkpoint behind each. Each
+variant runs in a process of its own, in turn; its CPU seconds and its peak memory beyond its imports are its own.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-PAGES, PER_PAGE = 200, 1000
+DISTINCT, PER_PAGE = 200, 1000
+"""Pages that the server has; a longer collection repeats them."""
 
 SCHEMA = {
     "properties": {
@@ -38,7 +40,7 @@ SCHEMA = {
 
 
 def page(number: int) -> bytes:
-    """The JSON of one page: about 400 KB, 16 fields a record."""
+    """The JSON of one page up to its cursor: about 300 KB, 16 fields a record."""
     records = [
         {
             **{f"i{field}": row * 31 + field for field in range(6)},
@@ -48,25 +50,27 @@ def page(number: int) -> bytes:
         }
         for row in range(number * PER_PAGE, (number + 1) * PER_PAGE)
     ]
-    following = str(number + 1) if number + 1 < PAGES else None
-    return json.dumps({"data": records, "next_cursor": following}).encode()
+    return json.dumps({"data": records})[:-1].encode() + b', "next_cursor": '
 
 
 def serve() -> None:
-    """Serve the pages until the parent closes stdin; the first line on stdout is the port."""
-    pages = [page(number) for number in range(PAGES)]
+    """Serve ``/{pages}/records`` until the parent closes stdin; the first line on stdout is the port."""
+    pages = [page(number) for number in range(DISTINCT)]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = 1 << 20
 
         def do_GET(self) -> None:
-            body = pages[int(parse_qs(urlsplit(self.path).query).get("cursor", ["0"])[0])]
+            target = urlsplit(self.path)
+            number, count = int(parse_qs(target.query).get("cursor", ["0"])[0]), int(target.path.split("/")[1])
+            begins, ends = pages[number % DISTINCT], b'"%d"}' % (number + 1) if number + 1 < count else b"null}"
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(begins) + len(ends)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(begins)
+            self.wfile.write(ends)
 
         def log_message(self, *arguments: object) -> None:
             """Say nothing."""
@@ -91,7 +95,11 @@ def server() -> Iterator[str]:
         process.communicate()
 
 
-def floor(address: str) -> Any:
+Work = Callable[[], int]
+"""Reads the collection; gives the number of records."""
+
+
+def floor(address: str) -> Work:
     """The least: fetch, decode, forget."""
     import orjson
     import requests
@@ -106,8 +114,8 @@ def floor(address: str) -> Any:
     return work
 
 
-def airgate(address: str) -> Any:
-    """What GatewayExtractOperator runs: signed calls, locked schema, durable parts, a checkpoint behind each."""
+def airgate(address: str, durable: bool = True) -> Work:
+    """What GatewayExtractOperator runs: calls, locked schema, durable parts, a checkpoint behind each."""
     import fsspec
     import pyarrow.json  # noqa: F401 - counted among the imports, not as work
 
@@ -119,7 +127,9 @@ def airgate(address: str) -> Any:
     from airgate.data.storage import Folder
     from airgate.pagination import CursorPages
 
-    class FileCheckpoint:
+    class Kept:
+        """In a file, as durable as the parts."""
+
         def __init__(self, path: Path) -> None:
             self.path = path
 
@@ -127,45 +137,182 @@ def airgate(address: str) -> Any:
             return None
 
         def save(self, state: dict[str, Any]) -> None:
-            self.path.write_text(json.dumps(state))
+            if not durable:
+                return
+            new = self.path.with_suffix(".new")
+            with new.open("w") as file:
+                json.dump(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path)
 
         def clear(self) -> None:
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
+
+    if not durable:
+        os.fsync = lambda descriptor: None
+    opened = GatewaySession(Gateway(address))  # loads the certificates, which requests does when it is imported
 
     def work() -> int:
-        with tempfile.TemporaryDirectory() as folder, GatewaySession(Gateway(address)) as session:
+        with tempfile.TemporaryDirectory() as folder, opened as session:
             manifest = extract(
                 Collection("GET /records", CursorPages(limit=PER_PAGE), arrow_schema(SCHEMA)),
                 lambda page: session.call(Request("GET", join_url(address, "/records", params=page.params))),
                 Folder(fsspec.filesystem("file"), f"{folder}/out", f"file://{folder}/out"),
-                FileCheckpoint(Path(folder) / "checkpoint"),
+                Kept(Path(folder) / "checkpoint"),
             )
             return manifest.written
 
     return work
 
 
-VARIANTS = {"floor": floor, "airgate": airgate}
+def unsafe(address: str) -> Work:
+    """Airgate without what a killed process needs: no checkpoint, nothing flushed to the disk."""
+    return airgate(address, durable=False)
 
 
-def measure(name: str, address: str) -> dict[str, float]:
-    """Run a variant in this process; CPU seconds and peak memory in MB, both beyond its imports."""
-    work = VARIANTS[name](address)
-    before = resource.getrusage(resource.RUSAGE_SELF)
+def httpoperator(address: str) -> Work:
+    """What a DAG does with Airflow's HttpOperator and a pagination function: all answers are kept, then pandas."""
+    import pandas as pd
+    import pyarrow.parquet  # noqa: F401 - counted among the imports, not as work
+    import requests
+
+    def work() -> int:
+        session, cursor, answers = requests.Session(), "0", []
+        while cursor is not None:
+            answer = session.get(f"{address}/records", params={"cursor": cursor}, timeout=60)
+            answers.append(answer)
+            cursor = answer.json()["next_cursor"]
+        frame = pd.DataFrame([record for answer in answers for record in answer.json()["data"]])
+        frame["at"] = pd.to_datetime(frame["at"])
+        with tempfile.TemporaryDirectory() as folder:
+            frame.to_parquet(f"{folder}/out.parquet")
+        return len(frame)
+
+    return work
+
+
+def dlt(address: str) -> Work:
+    """The rest_api source of dlt into Parquet files."""
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    import dlt
+    from dlt.sources.rest_api import rest_api_source
+
+    paginator = {"type": "cursor", "cursor_path": "next_cursor", "cursor_param": "cursor"}
+    endpoint = {"path": "records", "params": {"limit": PER_PAGE}, "data_selector": "data", "paginator": paginator}
+    source = rest_api_source(
+        {"client": {"base_url": f"{address}/"}, "resources": [{"name": "records", "endpoint": endpoint}]}
+    )
+
+    def work() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline = dlt.pipeline(
+                "bench",
+                pipelines_dir=f"{folder}/pipelines",
+                destination=dlt.destinations.filesystem(bucket_url=f"file://{folder}/out"),
+                dataset_name="bench",
+            )
+            pipeline.run(source, loader_file_format="parquet")
+            return int(pipeline.last_trace.last_normalize_info.row_counts["records"])
+
+    return work
+
+
+VARIANTS = {"floor": floor, "airgate": airgate, "unsafe": unsafe, "httpoperator": httpoperator, "dlt": dlt}
+
+
+def spent() -> float:
+    """CPU seconds of this process and its children."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def measure(name: str, address: str, rows: int) -> dict[str, float]:
+    """Run a variant in this process; CPU and wall seconds and peak memory in MB, all beyond its imports."""
+    work = VARIANTS[name](f"{address}/{rows // PER_PAGE}")
+    memory, cpu, wall = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, spent(), time.perf_counter()
     count = work()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    assert count == PAGES * PER_PAGE, count
+    after = {"cpu": spent() - cpu, "wall": time.perf_counter() - wall}
+    assert count == rows, count
+    return {**after, "rss": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024}
+
+
+def medians(address: str, rows: int, pythons: dict[str, str], runs: int) -> dict[str, dict[str, float]]:
+    """Run the variants in turn; the median of each of their measures."""
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
+    for _ in range(runs):
+        for name, python in pythons.items():
+            command = [python, __file__, "--variant", name, address, "--rows", str(rows)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(f"{name} failed:\n{done.stderr[-4000:]}")
+            results[name].append(json.loads(done.stdout.splitlines()[-1]))
+            time.sleep(0.2)
     return {
-        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "rss": (after.ru_maxrss - before.ru_maxrss) / 1024,
+        name: {key: statistics.median(run[key] for run in each) for key in ("cpu", "wall", "rss")}
+        for name, each in results.items()
     }
+
+
+def size(rows: int) -> str:
+    """How figures are named: ``200k``, ``2m``."""
+    return f"{rows // 1_000_000}m" if rows % 1_000_000 == 0 else f"{rows // 1000}k"
+
+
+def scale_figures(rows: int, median: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """CPU and memory at one size."""
+    floor, ours = median["floor"], median["airgate"]
+    return [
+        {
+            "figure": f"extract.floor_ratio.{size(rows)}",
+            "value": round(ours["cpu"] / floor["cpu"], 2),
+            "unit": "CPU seconds / CPU seconds of the floor",
+            "better": "lower",
+            "goal": 2.0,
+            "peers": {name: round(each["cpu"] / floor["cpu"], 2) for name, each in median.items() if each is not ours},
+        },
+        {
+            "figure": f"extract.rss_over_imports_mb.{size(rows)}",
+            "value": round(ours["rss"], 1),
+            "unit": "MB",
+            "better": "lower",
+            "goal": 64,
+            "peers": {name: round(each["rss"], 1) for name, each in median.items() if each is not ours},
+        },
+    ]
+
+
+def peer_figures(median: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """Against the peers, and against airgate without checkpoints and flushing."""
+    ours, found = median["airgate"], []
+    for name, goal in (("dlt", 9.0), ("httpoperator", 2.5)):
+        if name in median:
+            value = round(median[name]["cpu"] / ours["cpu"], 2)
+            unit = "CPU seconds of the peer / CPU seconds"
+            seconds = {name: round(median[name]["cpu"], 2), "airgate": round(ours["cpu"], 2)}
+            figure = {"figure": f"extract.{name}_speedup", "value": value, "unit": unit, "better": "higher"}
+            found.append({**figure, "goal": goal, "peers": seconds})
+    overhead = ours["cpu"] / median["unsafe"]["cpu"] - 1
+    found.append(
+        {
+            "figure": "extract.checkpoint_overhead",
+            "value": round(100 * overhead, 1),
+            "unit": "% of CPU seconds",
+            "better": "lower",
+            "goal": 10.0,
+            "peers": {"unsafe": 0.0},
+        }
+    )
+    return found
 
 
 def main() -> None:
     """Measure all variants in turn and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object a line and figure")
-    parser.add_argument("--runs", type=int, default=5, help="of each variant")
+    parser.add_argument("--rows", type=int, help="one size instead of 200,000 and 2,000,000; whole thousands")
+    parser.add_argument("--runs", type=int, default=3, help="of each variant")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="variants beside floor, airgate and unsafe")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--variant", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -173,43 +320,33 @@ def main() -> None:
         serve()
         return
     if options.variant:
-        print(json.dumps(measure(*options.variant)))
+        print(json.dumps(measure(*options.variant, options.rows)))
         return
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
+    if options.rows is not None and (options.rows < PER_PAGE or options.rows % PER_PAGE):
+        parser.error(f"--rows must be whole thousands, not {options.rows}")
+    sizes = [options.rows] if options.rows else [200_000, 2_000_000]
+    pythons = dict.fromkeys(("floor", "airgate", "unsafe"), sys.executable)
+    peers = options.only if options.only is not None else ["httpoperator", "dlt"]
+    figures = []
     with server() as address:
-        for _ in range(options.runs):
-            for name in VARIANTS:
-                command = [sys.executable, __file__, "--variant", name, address]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                results[name].append(json.loads(done.stdout.splitlines()[-1]))
-                time.sleep(0.2)
-    median = {
-        name: {key: statistics.median(run[key] for run in runs) for key in ("cpu", "rss")}
-        for name, runs in results.items()
-    }
+        for place, rows in enumerate(sizes):
+            here = dict(pythons)
+            if place == 0:  # the peers keep all in memory, or take minutes
+                here |= dict.fromkeys(set(peers) & {"httpoperator"}, sys.executable)
+                if "dlt" in peers:
+                    from _dlt import dlt_python
+
+                    here |= {"dlt": python} if (python := dlt_python()) else {}
+            median = medians(address, rows, here, options.runs)
+            figures += scale_figures(rows, median) + (peer_figures(median) if place == 0 else [])
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    shared = {"bench": "extract", "better": "lower", "n": options.runs, "machine": machine}
-    figures = [
-        {
-            "figure": "extract.floor_ratio.200k",
-            "value": round(median["airgate"]["cpu"] / median["floor"]["cpu"], 2),
-            "unit": "CPU seconds / CPU seconds of the floor",
-            "goal": 2.0,
-            "peers": {"floor": 1.0},
-        },
-        {
-            "figure": "extract.rss_over_imports_mb.200k",
-            "value": round(median["airgate"]["rss"], 1),
-            "unit": "MB",
-            "goal": 64,
-            "peers": {"floor": round(median["floor"]["rss"], 1)},
-        },
-    ]
     for figure in figures:
         if options.json:
-            print(json.dumps(shared | figure))
+            print(json.dumps({"bench": "extract", **figure, "n": options.runs, "machine": machine}))
         else:
-            print(f"{figure['figure']:<36} {figure['value']} {figure['unit']} (goal {figure['goal']})")
+            print(
+                f"{figure['figure']:<36} {figure['value']} {figure['unit']} (goal {figure['goal']}; {figure['peers']})"
+            )
 
 
 if __name__ == "__main__":

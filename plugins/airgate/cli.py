@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def get_gateway_cli_commands() -> list[CLICommand]:
-    """``airflow gateway routes|check|call|token``, as the provider's ``cli`` names it."""
+    """``airflow gateway routes|check|call|token|dead-letters``, as the provider's ``cli`` names it."""
     from airflow.cli import cli_config
     from airflow.cli.cli_config import ActionCommand, GroupCommand, lazy_load_command
 
@@ -57,6 +57,62 @@ def get_gateway_cli_commands() -> list[CLICommand]:
             help="Characters of the answer to print, 0 for all (default: %(default)s)",
         ),
     )
+    folder = Arg(("where",), metavar="FOLDER", help="Folder of the data set: a URI, or a local path")
+    show = (
+        Arg(("where",), metavar="MANIFEST_OR_FOLDER", help="The data set: URI or local path of its folder or manifest"),
+        Arg(
+            ("--limit",),
+            type=int,
+            default=20,
+            metavar="N",
+            help="Dead letters to print, 0 for all (default: %(default)s)",
+        ),
+        Arg(("--reason",), metavar="TEXT", help="Only those whose reason contains this text"),
+        Arg(("--count-by",), choices=("reason",), metavar="reason", help="Count them by reason instead"),
+        Arg(("--reveal",), action="store_true", help="Show the values of fields that look secret, too"),
+        Arg(
+            ("-o", "--output"),
+            choices=("table", "json"),
+            default="table",
+            metavar="(table, json)",
+            help="Output format (default: %(default)s); a table cuts long records",
+        ),
+    )
+    replay = (
+        folder,
+        Arg(("--schema",), required=True, metavar="FILE", help="JSON Schema that the records should fit now"),
+        Arg(("--into",), metavar="FOLDER2", help="Folder of the additional data set; by default one below FOLDER"),
+    )
+    purge = (
+        Arg(("where",), metavar="FOLDER", help="Look in this folder and in all below it: a URI, or a local path"),
+        Arg(("--older-than",), required=True, metavar="AGE", help="Such as 30d, 12h or 2w"),
+        Arg(("-y", "--yes"), action="store_true", help="Delete without asking"),
+    )
+    commands = "airgate.commands.dead_letters"
+    dead_letters = GroupCommand(
+        name="dead-letters",
+        help="Look at the records that did not fit their schema, replay or delete them",
+        subcommands=(
+            ActionCommand(
+                name="show",
+                help="Print dead letters with page, place, reason and record",
+                func=lazy_load_command(f"{commands}.show"),
+                args=show,
+            ),
+            ActionCommand(
+                name="replay",
+                help="Read dead letters again against a mended schema",
+                func=lazy_load_command(f"{commands}.replay"),
+                args=replay,
+            ),
+            ActionCommand(
+                name="purge",
+                help="Delete old dead letters",
+                func=lazy_load_command(f"{commands}.purge"),
+                args=purge,
+            ),
+        ),
+    )
     return [
         GroupCommand(
             name="gateway",
@@ -86,6 +142,7 @@ def get_gateway_cli_commands() -> list[CLICommand]:
                     func=lazy_load_command("airgate.commands.token.token"),
                     args=(conn_id,),
                 ),
+                dead_letters,
             ),
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import json
 import logging
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgate.data.decode import RecordDecoder
+from airgate.data.decode import BLOCK_BYTES, RecordDecoder
 from airgate.data.schema import arrow_schema
 
 SCHEMA = pa.schema(
@@ -122,6 +123,61 @@ def test_fields_without_a_column_are_reported_once(caplog: pytest.LogCaptureFixt
     assert [record.getMessage() for record in caplog.records] == [
         "left out, because the schema does not name them: colour, size"
     ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "row"),
+    [
+        (pa.time64("us"), '"10:00:00.5"', datetime.time(10, 0, 0, 500_000)),
+        (pa.time64("us"), '"10:00:00Z"', datetime.time(10)),
+        (pa.time64("us"), '"10:00:00+00:00"', datetime.time(10)),
+        (pa.time64("us"), '"10:00:00+02:00"', None),
+        (pa.time64("us"), "36000", None),
+        (pa.list_(pa.date32()), '["2013-01-02"]', [datetime.date(2013, 1, 2)]),
+        (pa.list_(pa.date32()), "[15707]", None),
+        (pa.struct([("d", pa.date32())]), '{"d":"2013-01-02"}', {"d": datetime.date(2013, 1, 2)}),
+        (pa.struct([("d", pa.date32())]), '{"d":15707}', None),
+        (pa.timestamp("us"), '"2013-01-02T10:00:00"', datetime.datetime(2013, 1, 2, 10)),  # noqa: DTZ001
+        (pa.timestamp("us"), '"2013-01-02T10:00:00+02:00"', None),
+        (pa.decimal128(10, 2), "1.25", decimal.Decimal("1.25")),
+        (pa.decimal128(10, 2), '"1.25"', decimal.Decimal("1.25")),
+        (pa.decimal128(10, 2), "1.255", None),
+        (pa.decimal128(10, 2), "123456789.25", None),
+        (pa.int8(), "127", 127),
+        (pa.int8(), "128", None),
+        (pa.uint64(), "18446744073709551615", 2**64 - 1),
+        (pa.uint64(), "-1", None),
+        (pa.binary(), '"a"', b"a"),
+        (pa.dictionary(pa.int32(), pa.string()), '"a"', "a"),
+        (pa.large_list(pa.int64()), "[1]", [1]),
+        (pa.float64(), "1e400", None),
+        (pa.list_(pa.float64()), "[NaN]", None),
+        (pa.struct([("f", pa.float64())]), '{"f":Infinity}', None),
+    ],
+)
+def test_a_type_takes_what_it_holds_exactly(type_: pa.DataType, value: str, row: object) -> None:
+    """Everything else is a misfit, at any depth: a number is no date, an offset no detail."""
+    table, misfits = RecordDecoder(pa.schema([("v", type_)])).decode([msgspec.Raw(b'{"v":%s}' % value.encode())])
+    assert table.column("v").to_pylist() == ([] if row is None else [row])
+    assert len(misfits) == (1 if row is None else 0)
+
+
+def test_records_of_any_size_are_read() -> None:
+    """Beyond a block: many small ones, a long one among them, and pretty-printed ones."""
+    small = [b'{"id":%d,"name":"%s"}' % (number, b"x" * 1000) for number in range(4000)]
+    large = b'{"id":5000,"name":"%s"}' % (b"y" * 3 * BLOCK_BYTES)
+    pretty = json.dumps({"id": 6000, "name": "z" * 1000}, indent=4).encode()
+    for records in (small, [*small, large, *small], [*small, pretty], [large, pretty, large]):
+        table, misfits = RecordDecoder(SCHEMA).decode(list(map(msgspec.Raw, records)))
+        assert misfits == []
+        assert table.column("id").to_pylist() == [json.loads(record)["id"] for record in records]
+        assert table.column("name").to_pylist() == [json.loads(record)["name"] for record in records]
+
+
+def test_a_schema_without_columns_is_refused() -> None:
+    """Its table could not even say how many records there were."""
+    with pytest.raises(ValueError, match="at least one column"):
+        RecordDecoder(pa.schema([]))
 
 
 JSON = st.recursive(

@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -124,7 +126,7 @@ def test_a_failed_read_goes_on_behind_its_last_part(tmp_path: Path) -> None:
         extract(collection(), first, place, checkpoint)
     second = Service(100, bad_every=7)
     manifest = extract(collection(), second, place, checkpoint)
-    assert second.asked[0] == 60
+    assert second.asked[0] == 70
     assert (manifest.received, manifest.calls.pages) == (100, 10)
     assert rows(manifest, place) == [number for number in range(100) if number % 7]
 
@@ -139,12 +141,12 @@ def test_an_expired_position_starts_from_the_beginning(tmp_path: Path) -> None:
 
     def forgetful(params: Any) -> Response:
         asked.append(params.params["offset"])
-        if params.params["offset"] == 60:
+        if params.params["offset"] == 70:
             raise NotFound("answered 410 Gone", status=410)
         return service(params)
 
     manifest = extract(collection(), forgetful, place, checkpoint)
-    assert asked == [60, 0, 10, 20, 30, 40]
+    assert asked == [70, 0, 10, 20, 30, 40]
     assert rows(manifest, place) == list(range(45))
 
 
@@ -267,3 +269,61 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, delay: float) -> None:
     assert manifest.dead_letters == undisturbed.dead_letters
     assert manifest.received == 400
     assert len(service.asked) < 40
+
+
+_IN_LITTLE_MEMORY = """
+import json, resource, sys
+from pathlib import Path
+import fsspec, msgspec, pyarrow.json
+from airgate.client.message import Response, headers_of
+from airgate.data.extract import Collection, extract
+from airgate.data.schema import arrow_schema
+from airgate.data.storage import Folder
+from airgate.pagination import OffsetPages
+
+path, total, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+resource.setrlimit(resource.RLIMIT_DATA, (limit << 20, limit << 20))
+record = msgspec.json.encode({"id": 123456789, "n": 1.25, "s": "some text of a record", "at": "2013-01-01T00:00:00Z"})
+page = b",".join([record] * 1999)
+
+def fetch(asked):
+    offset = asked.params["offset"]
+    first = b'{"id":%d}' % offset if offset else b'"bad"'
+    body = b'{"total":%d,"data":[%s,%s]}' % (total, first, page)
+    return Response(200, headers_of(), body, "GET", "http://gw/n")
+
+class Kept:
+    def load(self): return None
+    def save(self, state): (path / "checkpoint").write_text(json.dumps(state))
+    def clear(self): (path / "checkpoint").unlink()
+
+schema = arrow_schema({"properties": {
+    "id": {"type": "integer"}, "n": {"type": "number"}, "s": {"type": "string"},
+    "at": {"type": "string", "format": "date-time"}}})
+folder = Folder(fsspec.filesystem("file"), str(path / "out"), f"file://{path}/out")
+manifest = extract(Collection("GET /n", OffsetPages(limit=2000), schema), fetch, folder, Kept())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"written": manifest.written, "dead": manifest.dead_lettered, "over_imports": peak - before}))
+"""
+
+
+def test_two_million_records_pass_through_little_memory(tmp_path: Path) -> None:
+    """A process that may have 256 MB of data reads them all, and needs no more than for a twentieth of them."""
+    used = []
+    for total in (100_000, 2_000_000):
+        command = [sys.executable, "-c", _IN_LITTLE_MEMORY, str(tmp_path), str(total), "256"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert said["written"] + said["dead"] == total
+        assert said["dead"] == 1
+        used.append(said["over_imports"])
+    assert max(used) <= 64
+    assert used[1] <= used[0] + 16
+
+
+def test_the_limit_of_memory_is_one(tmp_path: Path) -> None:
+    """Under a limit that imports alone exceed the same process fails: the test above can."""
+    command = [sys.executable, "-c", _IN_LITTLE_MEMORY, str(tmp_path), "100000", "8"]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).returncode != 0

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
-from airgate.client.message import Response
 from airgate.client.pages import Paginator, Position
+from airgate.data.batch import Batch, Onlooker
 from airgate.data.checkpoint import Checkpoint
 from airgate.data.decode import RecordDecoder
-from airgate.data.manifest import Calls, Manifest
-from airgate.data.parts import PART_ROWS, PartWriter
+from airgate.data.evolution import Evolution, check_evolution
+from airgate.data.ingest import Resumed
+from airgate.data.layout import DEFAULT_LAYOUT, Layout
+from airgate.data.manifest import Manifest
 from airgate.data.reading import Fetch, Reached, read_pages
+from airgate.data.readthrough import Plan, PositionRefused, Source, read_through
+from airgate.data.schemafile import SchemaFile
 from airgate.data.storage import Folder
 from airgate.policy.errors import InvalidResponse, Rejected, Unauthorized
 from airgate.policy.idempotency import digest
 
-log = logging.getLogger(__name__)
-
-CHECKPOINT_VERSION = 1
+SAMPLE_RECORDS = 1000
+"""Records from which a schema is inferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +34,66 @@ class Collection:
     source: str
     """Names the collection in messages."""
     paginator: Paginator
-    schema: pa.Schema
+    schema: pa.Schema | None
+    """Of a record; None to infer it from the first pages, once, and to keep it beside the data."""
     records: str = "data"
     """Dotted path of the list of records in an answer; empty for a bare list."""
-    part_rows: int = PART_ROWS
+    part_rows: int | None = None
+    """Rows after which a part is written, instead of the layout's."""
     max_pages: int = 100_000
     """A read that needs more pages than this fails: it would probably never end."""
+    max_records: int | None = None
+    """A read that has more records than this fails; None for any number."""
+    in_flight: int = 1
+    """Pages fetched at the same time, where a page tells how many there are."""
+    prefetch: bool = False
+    """Whether the next page is fetched while this one is decoded."""
     salt: str = ""
     """Whatever else tells this read from another: parameters, gateway, destination."""
+    evolution: Evolution | None = None
+    """What becomes of fields that the schema does not know; None for ``discard`` with a declared schema and ``evolve``
+    with an inferred one."""
+    layout: Layout = DEFAULT_LAYOUT
+    """Sizes and form of the parts."""
+    sample_records: int = SAMPLE_RECORDS
+    """Records from which a schema is inferred; the first page is always used."""
+    redact_fields: tuple[str, ...] = ()
+    """Dotted names of fields whose values are masked in dead letters."""
+
+    def __post_init__(self) -> None:
+        if self.evolution is not None:
+            check_evolution(self.evolution)
 
     @property
     def fingerprint(self) -> str:
         """Changes when a stored checkpoint must not be used any more."""
-        return digest((self.source, self.salt, self.paginator, self.schema.to_string(), self.records))
+        schema = "inferred" if self.schema is None else self.schema.to_string()
+        parts = (self.source, self.salt, self.paginator, schema, self.records, self.evolution, self.layout)
+        return digest(parts)
+
+    @property
+    def plan(self) -> Plan:
+        """How it is read."""
+        return Plan(
+            source=self.source,
+            fingerprint=self.fingerprint,
+            schema=self.schema,
+            evolution=self.evolution,
+            layout=self.layout,
+            part_rows=self.part_rows,
+            sample_records=self.sample_records,
+            redact_fields=self.redact_fields,
+        )
 
 
-def extract(collection: Collection, fetch: Fetch, folder: Folder, checkpoint: Checkpoint) -> Manifest:
+def extract(
+    collection: Collection,
+    fetch: Fetch,
+    folder: Folder,
+    checkpoint: Checkpoint,
+    onlookers: Sequence[Onlooker] = (),
+    schema_file: SchemaFile | None = None,
+) -> Manifest:
     """Read the collection to its end.
 
     After each durable part the checkpoint holds the position behind it. A read that dies goes on there, or starts from
@@ -56,99 +102,59 @@ def extract(collection: Collection, fetch: Fetch, folder: Folder, checkpoint: Ch
     Args:
         collection: What to read.
         fetch: Asks for one page.
-        folder: Where the parts go; ``dead-letters-*.jsonl`` beside them hold the records that do not fit the schema.
+        folder: Where the parts go; beside them ``dead-letters-*.jsonl`` hold the records that do not fit the schema,
+            and ``schema.json`` a schema that was inferred or has grown.
         checkpoint: Keeps the position.
+        onlookers: Are told of each page and each part.
+        schema_file: Where an inferred schema is kept from run to run: it is used when it is there, and written as it
+            has become.
 
     Raises:
-        GatewayError: When a page cannot be had; the checkpoint stays.
-        ValueError: When the balance of records does not hold.
+        GatewayError: When a page cannot be had; what came before is durable and the checkpoint stands behind it.
+        ValueError: When the balance of records does not hold, or the collection has more pages or records than allowed.
     """
-    state = _stored(collection, checkpoint)
-    if state is not None:
-        try:
-            return _read(
-                collection, fetch, folder, checkpoint, Manifest.from_json(state["manifest"]), state["position"]
-            )
-        except _PositionRefused as refused:
-            log.warning(
-                "%s: the service no longer knows the stored position (%s); starting from the beginning",
-                *(collection.source, refused.__cause__),
-            )
-    return _read(collection, fetch, folder, checkpoint, None, collection.paginator.first())
-
-
-class _PositionRefused(Exception):
-    """The first page behind a stored position was refused: the cursor has expired."""
-
-
-def _read(
-    collection: Collection,
-    fetch: Fetch,
-    folder: Folder,
-    checkpoint: Checkpoint,
-    manifest: Manifest | None,
-    position: Position | None,
-) -> Manifest:
-    resumed = manifest is not None
-    decoder = RecordDecoder(collection.schema)
-    writer = PartWriter(folder, collection.schema, manifest, part_rows=collection.part_rows)
-    calls = writer.manifest.calls
-    for reached in _pages(collection, fetch, position, resumed=resumed) if position is not None else ():
-        _count(calls, reached.page.response)
-        table, misfits = decoder.decode(reached.page.records)
-        writer.add(table, misfits, page=calls.pages, position=reached.position)
-        calls.pages += 1
-        if reached.following is not None and calls.pages >= collection.max_pages:
-            raise ValueError(
-                f"{collection.source} has more than {collection.max_pages} pages; raise max_pages if it must"
-            )
-        # Also behind the last page: a try that Airflow has given up cannot reach the store any more, and must fail
-        # here rather than complete a data set that its successor is writing.
-        if writer.due or reached.following is None:
-            writer.flush()
-            checkpoint.save(
-                {
-                    "version": CHECKPOINT_VERSION,
-                    "fingerprint": collection.fingerprint,
-                    "position": reached.following,
-                    "manifest": writer.manifest.to_json(),
-                }
-            )
-            log.info("%s: %d records durable after %d pages", collection.source, writer.manifest.received, calls.pages)
-    complete = writer.commit()
-    checkpoint.clear()
-    return complete
-
-
-def _pages(collection: Collection, fetch: Fetch, start: Position, *, resumed: bool) -> Iterator[Reached]:
-    pages = read_pages(collection.paginator, fetch, collection.records, start)
-    if resumed:
-        try:
-            yield next(pages)
-        except (Rejected, InvalidResponse) as error:
-            if isinstance(error, Unauthorized):
-                raise
-            raise _PositionRefused from error
-    yield from pages
-
-
-def _stored(collection: Collection, checkpoint: Checkpoint) -> dict[str, Any] | None:
-    state = checkpoint.load()
-    if state is None:
-        return None
-    if state.get("version") != CHECKPOINT_VERSION or state.get("fingerprint") != collection.fingerprint:
-        log.warning("%s: the stored checkpoint belongs to another read; starting from the beginning", collection.source)
-        return None
-    log.warning(
-        "%s: resuming behind %d records that an earlier try made durable",
-        *(collection.source, state["manifest"]["received"]),
+    source = Source(
+        collection.paginator.first(),
+        lambda start, before: _batches(collection, fetch, start, before),
+        RecordDecoder,
     )
-    return state
+    return read_through(collection.plan, source, folder, checkpoint, onlookers, schema_file)
 
 
-def _count(calls: Calls, response: Response) -> None:
-    calls.requests += response.attempts
-    calls.retries += response.attempts - 1
-    calls.waited = round(calls.waited + response.waited, 3)
-    for fault in response.faults:
-        calls.faults[fault] = calls.faults.get(fault, 0) + 1
+def _batches(
+    collection: Collection, fetch: Fetch, start: Position, before: Resumed | None
+) -> Generator[Batch, None, None]:
+    with closing(
+        read_pages(
+            *(collection.paginator, fetch, collection.records, start),
+            in_flight=collection.in_flight,
+            prefetch=collection.prefetch,
+            max_pages=collection.max_pages,
+            max_records=collection.max_records,
+            pages_before=before.manifest.calls.pages if before else 0,
+            records_before=before.manifest.received if before else 0,
+        )
+    ) as pages:
+        if before is not None:
+            try:
+                first = next(pages)
+            except (Rejected, InvalidResponse) as error:
+                if isinstance(error, Unauthorized):
+                    raise
+                raise PositionRefused from error
+            yield batch_of(first)
+        for reached in pages:
+            yield batch_of(reached)
+
+
+def batch_of(reached: Reached) -> Batch:
+    """A page as a batch."""
+    response = reached.page.response
+    return Batch(
+        position=reached.position,
+        records=reached.page.records,
+        following=reached.following,
+        bytes=response.received,
+        response=response,
+        reached=reached,
+    )

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airgate.data.decode import Misfit
+from airgate.data.arrowtypes import is_text
+from airgate.data.evolution import conform
+from airgate.data.layout import DEFAULT_LAYOUT, PART_ROWS, Layout
 from airgate.data.manifest import FILE_NAME, File, Manifest
+from airgate.data.misfit import Misfit
+from airgate.data.partition import check_partition_columns, partitions
 from airgate.data.schema import describe_schema
-from airgate.data.storage import Folder
+from airgate.data.storage import Content, Folder
 
-PART_ROWS = 20_000
-"""Default size of a part, in rows."""
+__all__ = ["PART_ROWS", "DeadLetter", "PartWriter"]
 
 # With the temporary names of files that were never finished. Anything else in the folder is somebody else's.
 _OURS = re.compile(
-    r"(part-\d{5,}\.parquet|dead-letters-\d{5,}\.jsonl)|\.(part|dead-letters|manifest)[-.].*\.[0-9a-f]{16}"
+    r"([^/=]+=[^/]*/)*((part-\d{5,}\.parquet|dead-letters-\d{5,}\.jsonl)"
+    r"|\.(part|dead-letters|manifest|schema)[-.].*\.[0-9a-f]{16})"
 )
+_NUMBER = re.compile(r"part-(\d+)\.parquet$")
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -44,6 +49,8 @@ class _Buffer:
     tables: list[pa.Table]
     dead: list[DeadLetter]
     rows: int = 0
+    bytes: int = 0
+    dead_bytes: int = 0
 
 
 class PartWriter:
@@ -51,49 +58,93 @@ class PartWriter:
 
     Args:
         folder: Where the files go.
-        schema: Of every part.
+        schema: Of the parts. It grows when a table comes with more columns (``airgate.data.evolution``).
         manifest: What an earlier attempt already made durable.
-        part_rows: Rows after which a part is due.
+        part_rows: Rows after which a part is due, instead of the layout's.
+        layout: Sizes and form of the parts.
+        redact_fields: Dotted names of fields whose values are masked in dead letters.
+
+    Raises:
+        ValueError: When a column to partition by is missing or has no values that name folders.
     """
 
     def __init__(
-        self, folder: Folder, schema: pa.Schema, manifest: Manifest | None = None, *, part_rows: int = PART_ROWS
+        self,
+        folder: Folder,
+        schema: pa.Schema,
+        manifest: Manifest | None = None,
+        *,
+        part_rows: int | None = None,
+        layout: Layout | None = None,
+        redact_fields: Collection[str] = (),
     ) -> None:
-        if part_rows < 1:
-            raise ValueError(f"part_rows must be 1 or more, not {part_rows}")
         self.folder = folder
         self.schema = schema
         self.manifest = manifest or Manifest(path=folder.uri, schema=describe_schema(schema))
-        self._part_rows = part_rows
+        layout = layout or DEFAULT_LAYOUT
+        self.layout = layout if part_rows is None else replace(layout, part_rows=part_rows)
+        check_partition_columns(schema, self.layout.partition_by)
+        self._redact_fields = redact_fields
         self._buffer = _Buffer([], [])
 
     def add(
         self, table: pa.Table, misfits: list[Misfit] | None = None, *, page: int = 0, position: dict[str, object]
     ) -> None:
         """Take a page's records in; nothing is durable before ``flush``."""
+        self.reject(misfits or (), page=page, position=position)
         buffer = self._buffer
+        if table.schema is not self.schema and not table.schema.equals(self.schema):
+            self.schema = table.schema
         buffer.tables.append(table)
         buffer.rows += table.num_rows
-        for misfit in misfits or ():
+        buffer.bytes += table.nbytes
+
+    def reject(self, misfits: Iterable[Misfit], *, page: int, position: dict[str, object]) -> None:
+        """Take the records of a page in that do not fit."""
+        for misfit in misfits:
             text = misfit.record.decode("utf-8", "backslashreplace")
-            buffer.dead.append(DeadLetter(misfit.reason, page, position, misfit.index, text))
+            letter = DeadLetter(misfit.reason, page, position, misfit.index, text)
+            self._buffer.dead.append(self._redacted(letter))
+            self._buffer.dead_bytes += len(text)
+
+    def _redacted(self, letter: DeadLetter) -> DeadLetter:
+        if not self._redact_fields:
+            return letter
+        from airgate.data.dead_letters import redact_letter  # which reads what is written here
+
+        return redact_letter(letter, self._redact_fields)
+
+    @property
+    def rows(self) -> int:
+        """Rows collected since the last part."""
+        return self._buffer.rows
 
     @property
     def due(self) -> bool:
         """Whether enough is collected for a part."""
-        return self._buffer.rows >= self._part_rows or len(self._buffer.dead) >= self._part_rows
+        buffer, layout = self._buffer, self.layout
+        return (
+            max(buffer.rows, len(buffer.dead)) >= layout.part_rows
+            or max(buffer.bytes, buffer.dead_bytes) >= layout.part_bytes
+        )
 
     def flush(self) -> None:
         """Make what is collected durable and enter it in the manifest."""
         buffer, manifest = self._buffer, self.manifest
+        dead = []
         if buffer.dead:
             lines = b"\n".join(map(msgspec.json.encode, buffer.dead)) + b"\n"
             name = f"dead-letters-{len(manifest.dead_letters):05d}.jsonl"
-            manifest.dead_letters.append(self._write(name, lines, len(buffer.dead)))
-            manifest.dead_lettered += len(buffer.dead)
+            dead.append(self._write(name, lines, len(buffer.dead)))
+        parts = []
         if buffer.rows:
-            manifest.parts.append(self._write_part(pa.concat_tables(buffer.tables)))
-            manifest.written += buffer.rows
+            parts = self._write_parts(pa.concat_tables([conform(table, self.schema) for table in buffer.tables]))
+        # Entered together and last: a manifest that counts half a flush would not add up.
+        manifest.dead_letters += dead
+        manifest.parts += parts
+        manifest.schema = describe_schema(self.schema)
+        manifest.dead_lettered += len(buffer.dead)
+        manifest.written += buffer.rows
         manifest.received += buffer.rows + len(buffer.dead)
         self._buffer = _Buffer([], [])
 
@@ -107,17 +158,43 @@ class PartWriter:
         manifest = self.manifest
         if not manifest.parts:
             # An empty part keeps the schema: whoever reads the data set gets typed columns, not nothing.
-            manifest.parts.append(self._write_part(self.schema.empty_table()))
+            manifest.parts.append(self._write_table("part-00000.parquet", self.schema.empty_table()))
         manifest.check()
         self.folder.write(FILE_NAME, msgspec.json.format(msgspec.json.encode(manifest.to_json()), indent=1))
         self.folder.remove(_OURS, but={file.name for file in manifest.parts + manifest.dead_letters})
         return manifest
 
-    def _write_part(self, table: pa.Table) -> File:
-        buffer = io.BytesIO()
-        pq.write_table(table.combine_chunks(), buffer, compression="zstd")
-        return self._write(f"part-{len(self.manifest.parts):05d}.parquet", buffer.getvalue(), table.num_rows)
+    def _write_parts(self, table: pa.Table) -> list[File]:
+        name = f"part-{self._next_number():05d}.parquet"
+        if not self.layout.partition_by:
+            return [self._write_table(name, table)]
+        return [
+            self._write_table(f"{folder}/{name}", rows) for folder, rows in partitions(table, self.layout.partition_by)
+        ]
 
-    def _write(self, name: str, content: bytes, records: int) -> File:
+    def _next_number(self) -> int:
+        found = _NUMBER.search(self.manifest.parts[-1].name) if self.manifest.parts else None
+        return int(found[1]) + 1 if found else 0
+
+    def _write_table(self, name: str, table: pa.Table) -> File:
+        sink = pa.BufferOutputStream()
+        pq.write_table(
+            table,
+            sink,
+            row_group_size=self.layout.row_group_rows or max(table.num_rows, 1),
+            compression="zstd",
+            compression_level=self.layout.zstd_level,
+            # Numbers seldom repeat, and a dictionary of them takes as long as all the rest (measured).
+            use_dictionary=_text_columns(table.schema),
+        )
+        return self._write(name, sink.getvalue(), table.num_rows)
+
+    def _write(self, name: str, content: Content, records: int) -> File:
         self.folder.write(name, content)
-        return File(name=name, records=records, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        size = len(content) if isinstance(content, bytes) else content.size
+        return File(name=name, records=records, bytes=size, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _text_columns(schema: pa.Schema) -> list[str] | bool:
+    names = [field.name for field in schema if is_text(field.type) and "." not in field.name]
+    return names or False

@@ -1,19 +1,33 @@
-"""``@task.dataframe``: a function from pandas frames to a pandas frame, Parquet in and Parquet out."""
+"""``@task.dataframe``: a function from frames to frames, Parquet in and Parquet out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
+from airgate.decorators.frame_signature import Columns, Frames, Wanted, parameter_of, wanted
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airgate.data.framecheck import Checker, Schema
+    from airgate.data.framelibrary import Frame
+    from airgate.data.frameoutputs import Outputs
+    from airgate.data.manifest import Manifest
+
+__all__ = ["Columns", "Frames", "dataframe_task"]
+
+Failing = Literal["fail", "dead_letter"]
+RESULT = "return"
+"""Stands for the result among the names of parameters, as in a function's annotations."""
+
 
 class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
-    """Runs the function with frames in place of manifests and writes the frame that it returns."""
+    """Runs the function with frames in place of manifests and writes the frames that it gives."""
 
     template_fields: Sequence[str] = PythonOperator.template_fields
     template_fields_renderers = {"op_args": "py", "op_kwargs": "py"}
@@ -27,6 +41,11 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
         op_args: Sequence[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         part_rows: int = 20_000,
+        chunk_rows: int | None = None,
+        columns: Mapping[str, Sequence[str]] | None = None,
+        schema: Schema | str | Mapping[str, Any] | None = None,
+        failing_rows: Failing = "fail",
+        redact_fields: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -38,62 +57,196 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
             **kwargs,
         )
         self.part_rows = part_rows
-        if part_rows < 1:
-            raise ValueError(f"task {self.task_id!r}: part_rows must be 1 or more, not {part_rows}")
+        self.chunk_rows = chunk_rows
+        self.columns = columns or {}
+        self.schemas = dict(schema) if isinstance(schema, Mapping) else {} if schema is None else {RESULT: schema}
+        self.failing_rows = failing_rows
+        self.redact_fields = redact_fields
+        self._inputs: list[Manifest] = []
+        self._written: list[Manifest] = []
+        if problem := self._problem():
+            raise ValueError(f"task {self.task_id!r}: {problem}")
+
+    def _problem(self) -> str | None:
+        for name in ("part_rows", "chunk_rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                return f"{name} must be 1 or more, not {value}"
+        if self.failing_rows not in ("fail", "dead_letter"):
+            return f"failing_rows must be fail or dead_letter, not {self.failing_rows!r}"
+        if inspect.isasyncgenfunction(self.python_callable):
+            return "an asynchronous generator cannot be a transform; leave async out"
+        parameters = list(inspect.signature(self.python_callable).parameters)
+        for option, names in (("columns", self.columns), ("schema", self.schemas)):
+            unknown = set(names) - set(parameters) - ({RESULT} if option == "schema" else set())
+            if unknown:
+                return (
+                    f"{option}: there is no parameter {', '.join(sorted(unknown))}; there are {', '.join(parameters)}"
+                )
+        for name, these in self.columns.items():
+            if isinstance(these, str) or not these:
+                return f"columns: {name} needs a list of column names, not {these!r}"
+        return None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read the frames, run the function, write its frame and return the manifest."""
-        import pandas as pd
-
-        from airgate.data.frames import write_frame
+        """Read the frames, run the function, write its frames and return the manifest, or one for each name."""
+        from airgate.data.framecheck import Checker
+        from airgate.data.frameoutputs import Outputs
         from airgate.hooks.storage import open_folder, task_folder_uri
 
-        self.op_args = [_frame(value) for value in self.op_args]
-        self.op_kwargs = {name: _frame(value) for name, value in self.op_kwargs.items()}
+        base = task_folder_uri(context["ti"])
+        expected = self.schemas.get(RESULT)
+        outputs = Outputs(
+            open_output=lambda name: open_folder(f"{base}/{name}" if name else base),
+            part_rows=self.part_rows,
+            schemas=expected if isinstance(expected, Mapping) else {} if expected is None else {"": expected},
+            checker=Checker(self.failing_rows == "dead_letter", self.redact_fields),
+        )
+        reading = _Reading(wanted(self.python_callable), self.columns, self.schemas, self.chunk_rows, outputs)
+        self.op_args = [
+            reading.argument(parameter_of(self.python_callable, place), value)
+            for place, value in enumerate(self.op_args)
+        ]
+        self.op_kwargs = {
+            name: reading.argument(parameter_of(self.python_callable, name), value)
+            for name, value in self.op_kwargs.items()
+        }
+        self._inputs = reading.manifests
         result = super().execute(context)
-        if not isinstance(result, pd.DataFrame):
-            raise TypeError(
-                f"@task.dataframe {self.task_id!r} must return a pandas DataFrame, not {type(result).__name__}; "
-                "use @task for other results"
+        try:
+            outputs.take(result)
+            made = outputs.commit()
+        except TypeError as error:
+            raise TypeError(f"@task.dataframe {self.task_id!r} {error}") from None
+        manifests = made if isinstance(made, dict) else {RESULT: made}
+        self._written = list(manifests.values())
+        for manifest in self._written:
+            self.log.info(
+                "%d rows in %d parts%s at %s",
+                manifest.written,
+                len(manifest.parts),
+                f", {manifest.dead_lettered} dead-lettered" if manifest.dead_lettered else "",
+                manifest.path,
             )
-        manifest = write_frame(result, open_folder(task_folder_uri(context["ti"])), part_rows=self.part_rows)
-        self.log.info("%d rows in %d parts at %s", manifest.written, len(manifest.parts), manifest.path)
-        return manifest.to_json()
+        if isinstance(made, dict):
+            return {name: manifest.to_json() for name, manifest in made.items()}
+        return made.to_json()
+
+    def execute_callable(self) -> Any:
+        """Call the function; a generator's frames are for us, while Airflow would take them for asset metadata."""
+        if inspect.isgeneratorfunction(self.python_callable):
+            return self.python_callable(*self.op_args, **self.op_kwargs)
+        return super().execute_callable()
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> object:
+        """What was read and what was written, for the OpenLineage provider."""
+        from airgate.hooks.lineage import Lineage, folder_of, openlineage_of
+
+        return openlineage_of(Lineage(tuple(map(folder_of, self._inputs)), tuple(map(folder_of, self._written))))
 
 
-def _frame(value: Any) -> Any:
-    """The frame behind a manifest, or behind a list of them; any other value as it is."""
-    from airgate.data.frames import read_frame
+class _Reading:
+    """Turns manifests among the arguments into frames."""
+
+    def __init__(
+        self,
+        wishes: Mapping[str, Wanted],
+        columns: Mapping[str, Sequence[str]],
+        schemas: Mapping[str, Any],
+        chunk_rows: int | None,
+        outputs: Outputs,
+    ) -> None:
+        self._wishes, self._columns, self._schemas = wishes, columns, schemas
+        self._chunk_rows = chunk_rows
+        self._outputs = outputs
+        self.manifests: list[Manifest] = []
+
+    @property
+    def _checker(self) -> Checker:
+        return self._outputs.checker
+
+    def argument(self, parameter: str, value: Any) -> Any:
+        """The frame, or the frames, behind a manifest, a list of them, or a dict of either; another value as it is."""
+        manifests = _manifests(value)
+        if manifests is not None:
+            return self._frame(parameter, manifests)
+        if isinstance(value, Mapping) and value:
+            several = {name: _manifests(inner) for name, inner in value.items()}
+            if all(several.values()):
+                return {name: self._frame(parameter, found) for name, found in several.items() if found}
+        return value
+
+    def _frame(self, parameter: str, manifests: list[Manifest]) -> Frame | Iterator[Frame]:
+        from airgate.data.framelibrary import from_table
+        from airgate.data.frames import read_table, read_tables
+        from airgate.hooks.storage import open_folder
+
+        self.manifests += manifests
+        wish = self._wishes.get(parameter, Wanted())
+        if wish.unknown:
+            raise TypeError(f"parameter {parameter} gets a frame, but {wish.unknown}; import it, or leave it out")
+        columns = self._columns.get(parameter, wish.columns)
+        schema = self._schemas.get(parameter)
+        if wish.pieces:
+            tables = read_tables(manifests, open_folder, columns, self._chunk_rows)
+        else:
+            tables = iter([read_table(manifests, open_folder, columns)])
+
+        def frames() -> Iterator[Frame]:
+            row = 0
+            for page, table in enumerate(tables):
+                length, fitting = table.num_rows, table
+                if schema is not None:
+                    fitting = self._checked(parameter, table, schema, page, row)
+                row += length
+                yield from_table(fitting, wish.library)
+
+        return frames() if wish.pieces else next(frames())
+
+    def _checked(self, parameter: str, table: Any, schema: Any, page: int, row: int) -> Any:
+        from airgate.data.frameoutputs import RefusedInput
+
+        table, misfits = self._checker.check(table, schema, f"input {parameter}")
+        if misfits:
+            self._outputs.refuse(RefusedInput(parameter, page, row, misfits))
+        return table
+
+
+def _manifests(value: Any) -> list[Manifest] | None:
+    """The manifests that a value is, None when it is something else."""
     from airgate.data.manifest import Manifest
-    from airgate.hooks.storage import open_folder
 
     # The results of mapped tasks come as a lazy sequence: a slice fetches them all at once, iteration one by one.
     several = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
     values = list(value[:]) if several else [value]
     if not values or not all(map(Manifest.is_manifest, values)):
-        return value
-    return read_frame([Manifest.from_json(each) for each in values], open_folder)
+        return None
+    return [Manifest.from_json(each) for each in values]
 
 
 def dataframe_task(
     python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
 ) -> TaskDecorator:
-    """Make a task of a function that takes and returns pandas frames.
+    """Make a task of a function that takes and returns frames.
 
     An argument that is the manifest of a data set, or a list of manifests such as the results of mapped tasks, arrives
-    as one frame with Arrow-backed columns; other arguments arrive as they are. The frame that the function returns is
-    written as Parquet, without its index, and its manifest is the task's result.
+    as one frame, a pandas one with Arrow-backed columns unless the parameter is annotated as ``polars.DataFrame`` or
+    ``pyarrow.Table``; other arguments arrive as they are. A parameter annotated as ``Frames``, or an ``Iterator`` of
+    frames, gets the frame in pieces.
+
+    The frame that the function returns is written as Parquet, without its index, and its manifest is the task's
+    result. A dict of frames makes a data set of each, and a generator's frames are written as they come.
 
     Args:
         python_callable: The function.
-        multiple_outputs: Not supported: the result is one manifest.
-        **kwargs: Arguments of the operator; ``part_rows`` sets the size of the parts.
+        multiple_outputs: Whether each frame of a dict is an XCom of its own; None for what the function's return type
+            says.
+        **kwargs: Arguments of the operator: ``part_rows``, ``chunk_rows``, ``columns``, ``schema``, ``failing_rows``,
+            ``redact_fields``, and those of every operator.
     """
-    if multiple_outputs:
-        raise ValueError("@task.dataframe has one result, a manifest; leave multiple_outputs out")
     return task_decorator_factory(
         python_callable=python_callable,
-        multiple_outputs=False,
+        multiple_outputs=multiple_outputs,
         decorated_operator_class=_DataFrameDecoratedOperator,
         **kwargs,
     )

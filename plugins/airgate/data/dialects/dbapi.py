@@ -1,0 +1,291 @@
+"""Any database with a DB-API driver: slower, and with fewer promises about types.
+
+Rows go in by ``executemany``, a part at a time, in one transaction with the ledger's entry. Without a catalogue or a
+temporary table that all databases have, the table must be there, gets no new columns, and converts values as the
+database does; rows that it refuses are found by savepoints.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Protocol
+
+import msgspec
+import pyarrow as pa
+
+from airgate.data.dialects.plain import plain
+from airgate.data.load import Load, LoadRefused, LoadResult
+from airgate.data.loads.ledger import Ledger
+from airgate.data.loads.refused_rows import RefusedRows
+
+log = logging.getLogger(__name__)
+
+_LOCKS = "airgate_load_locks"
+"""Table with a row for each loaded table; whoever has changed it without a commit keeps the others waiting."""
+
+_SAVEPOINT = "airgate_rows"
+
+
+class Cursor(Protocol):
+    """A cursor of PEP 249."""
+
+    description: Any
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
+        """Run a statement."""
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
+        """Run a statement for each of several rows."""
+
+    def fetchall(self) -> Any:
+        """All rows of the result."""
+
+
+class Connection(Protocol):
+    """A connection of PEP 249, not in autocommit."""
+
+    def cursor(self) -> Cursor:
+        """A new cursor."""
+
+    def commit(self) -> None:
+        """End the transaction."""
+
+    def rollback(self) -> None:
+        """End the transaction as if it had not been."""
+
+
+@dataclass(frozen=True, slots=True)
+class DbApiWarehouse:
+    """A connection of any driver.
+
+    Args:
+        connection: Not in autocommit.
+        placeholder: How the driver marks a parameter: ``%s`` or ``?``.
+        quote: Writes a name as the database takes it.
+        moment: Type of a column that holds a moment.
+    """
+
+    connection: Connection
+    placeholder: str = "%s"
+    quote: Callable[[str], str] = lambda name: '"' + name.replace('"', '""') + '"'
+    moment: str = "TIMESTAMP"
+    now = "CURRENT_TIMESTAMP"
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and fetch all its rows."""
+        cursor = self.connection.cursor()
+        cursor.execute(sql, tuple(parameters)) if parameters else cursor.execute(sql)
+        return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+    def mark(self, number: int) -> str:
+        """How a parameter is marked."""
+        return self.placeholder
+
+    def cursor(self, table: str) -> str | None:
+        """The cursor that the last load into the table committed; None when no load brought one."""
+        with self.transaction():
+            return Ledger(self).cursor(table)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit at the end, roll back after an error; the driver begins it with the first statement."""
+        try:
+            yield
+            self.connection.commit()
+        except BaseException:
+            self.connection.rollback()
+            raise
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Columns of the table, without their types; empty if there is none."""
+        cursor = self.connection.cursor()
+        cursor.execute(f"SAVEPOINT {_SAVEPOINT}")  # some databases accept nothing more after an error
+        try:
+            cursor.execute(f"SELECT * FROM {self._qualified(table)} WHERE 1 = 0")
+        except Exception:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            return {}
+        names = {column[0]: "" for column in cursor.description}
+        cursor.fetchall()
+        return names
+
+    def lock(self, table: str, *, whole: bool) -> None:
+        """Change the table's row, which waits for whoever has changed it and is not at an end."""
+        self.query(f"UPDATE {_LOCKS} SET loads = loads + 1 WHERE table_name = {self.placeholder}", [table])
+
+    def _make_lock(self, table: str) -> None:
+        if not self.columns(_LOCKS):
+            self._try(f"CREATE TABLE {_LOCKS} (table_name VARCHAR(255) PRIMARY KEY, loads BIGINT NOT NULL)", [])
+        for name in ("airgate_loads", table):
+            if not self.query(f"SELECT 1 FROM {_LOCKS} WHERE table_name = {self.placeholder}", [name]):
+                self._try(f"INSERT INTO {_LOCKS} (table_name, loads) VALUES ({self.placeholder}, 0)", [name])
+        self.connection.commit()
+
+    def _try(self, sql: str, parameters: Sequence[Any]) -> None:
+        """Run a statement that another process may have run just now; what is missing then shows at the lock."""
+        try:
+            self.query(sql, parameters)
+            self.connection.commit()
+        except Exception:
+            self.connection.rollback()
+
+    def load(self, load: Load, rows: pa.Table | Iterable[pa.Table]) -> LoadResult:
+        """Put the rows into the table and enter the load, in one transaction; see ``airgate.data.load.Warehouse``."""
+        tables = iter([rows] if isinstance(rows, pa.Table) else rows)
+        self._make_lock(load.table)
+        ledger = Ledger(self)
+        ledger.make()
+        with self.transaction():
+            self.lock(load.table, whole=True)
+            if earlier := ledger.find(load):
+                return earlier
+            first = next(tables)
+            names = self._fitting(load, first.schema)
+            if load.mode == "replace":
+                self.query(f"DELETE FROM {self._qualified(load.table)}")
+            result = self._rows(load, names, chain([first], tables))
+            ledger.enter(load, result)
+        return result
+
+    def _fitting(self, load: Load, schema: pa.Schema) -> list[str]:
+        """The columns to write."""
+        there = self.columns(load.table)
+        if not there:
+            raise LoadRefused(f"{load.table}: there is no such table, and this dialect makes none: create it first")
+        if missing := [name for name in load.key if name not in schema.names or name not in there]:
+            raise LoadRefused(f"{load.table}: the key column {', '.join(missing)} is not in the table and the data")
+        new = [name for name in schema.names if name not in there]
+        if new and load.new_columns != "ignore":
+            raise LoadRefused(
+                f"{load.table}: the table has no column {', '.join(new)}, and this dialect adds none: add it, or say "
+                'new_columns="ignore"'
+            )
+        if new:
+            log.warning("%s has no column %s: its values are left out", load.table, ", ".join(new))
+        return [name for name in schema.names if name in there]
+
+    def _rows(self, load: Load, names: list[str], tables: Iterator[pa.Table]) -> LoadResult:
+        batch: list[dict[str, Any]] = []
+        start, inserted, updated = 0, 0, 0
+        dead_letters = self._qualified(f"{load.table}_dead_letters")
+        refused = RefusedRows(self, load, dead_letters, lambda place: batch[place - start], None, {})
+        with closing(_Keys(load)) as keys:
+            for table in tables:
+                batch = plain(table.select(names)).to_pylist()
+                keys.add(batch)
+                known = [bool(load.mode == "merge" and self._known(load, row)) for row in batch]
+                self._put(load, names, batch, known, start, refused)
+                dead = {place - start for place in refused.places if place >= start}
+                updated += sum(was for index, was in enumerate(known) if index not in dead)
+                inserted += sum(not was for index, was in enumerate(known) if index not in dead)
+                start += len(batch)
+        refused.check(start)
+        return LoadResult(
+            *(load.table, load.load_id, start, inserted, updated), dead_lettered=len(refused.places), mode=load.mode
+        )
+
+    def _known(self, load: Load, row: Mapping[str, Any]) -> bool:
+        found = self.query(
+            f"SELECT 1 FROM {self._qualified(load.table)} WHERE {self._same_key(load)}",
+            [row[name] for name in load.key],
+        )
+        return bool(found)
+
+    def _put(
+        self,
+        load: Load,
+        names: list[str],
+        rows: Sequence[Mapping[str, Any]],
+        known: Sequence[bool],
+        start: int,
+        refused: RefusedRows,
+    ) -> None:
+        """Put rows in; those that the table refuses are found by halving."""
+        if not rows:
+            return
+        cursor = self.connection.cursor()
+        cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            self._execute(cursor, load, names, rows, known)
+        except Exception as error:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            # PEP 249 gives every driver these two names; anything else is no matter of a row.
+            if not {"DataError", "IntegrityError"} & {of.__name__ for of in type(error).__mro__}:
+                raise
+            reason = str(error).partition("\n")[0]
+        else:
+            return
+        if len(rows) == 1:
+            refused.add(start, reason)
+            return
+        middle = len(rows) // 2
+        self._put(load, names, rows[:middle], known[:middle], start, refused)
+        self._put(load, names, rows[middle:], known[middle:], start + middle, refused)
+
+    def _execute(
+        self,
+        cursor: Cursor,
+        load: Load,
+        names: list[str],
+        rows: Sequence[Mapping[str, Any]],
+        known: Sequence[bool],
+    ) -> None:
+        table = self._qualified(load.table)
+        values = [name for name in names if name not in load.key]
+        changed = [row for row, was in zip(rows, known, strict=True) if was]
+        if changed and values:
+            sets = ", ".join(f"{self._name(name)} = {self.placeholder}" for name in values)
+            cursor.executemany(
+                f"UPDATE {table} SET {sets} WHERE {self._same_key(load)}",
+                [tuple(row[name] for name in [*values, *load.key]) for row in changed],
+            )
+        if added := [row for row, was in zip(rows, known, strict=True) if not was]:
+            marks = ", ".join([self.placeholder] * len(names))
+            cursor.executemany(
+                f"INSERT INTO {table} ({', '.join(map(self._name, names))}) VALUES ({marks})",
+                [tuple(row[name] for name in names) for row in added],
+            )
+
+    def _same_key(self, load: Load) -> str:
+        return " AND ".join(f"{self._name(name)} = {self.placeholder}" for name in load.key)
+
+    def _name(self, name: str) -> str:
+        """A name as it stands in a statement with parameters."""
+        return self.quote(name).replace("%", "%%") if self.placeholder == "%s" else self.quote(name)
+
+    def _qualified(self, table: str) -> str:
+        return ".".join(map(self.quote, table.split(".")))
+
+
+class _Keys:
+    """The keys of a load so far, on disk: they may be more than memory holds."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._seen = sqlite3.connect("", isolation_level=None)  # a temporary file that SQLite removes
+        self._seen.execute("CREATE TABLE seen (value TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._seen.execute("BEGIN")
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not (key := self._load.key):
+            return
+        for row in rows:
+            values = {name: row[name] for name in key}
+            if nulls := [name for name, value in values.items() if value is None]:
+                raise LoadRefused(
+                    f"{self._load.table}: the key column {', '.join(nulls)} holds nulls; drop or mend those rows first"
+                )
+            text = msgspec.json.encode(values, enc_hook=str).decode()
+            if not self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", [text]).rowcount:
+                raise LoadRefused(
+                    f"{self._load.table}: keys stand for more than one row, such as {values}; add the column that "
+                    "tells them apart to the key, or drop the duplicates first"
+                )
+
+    def close(self) -> None:
+        self._seen.close()

@@ -1,0 +1,222 @@
+"""The loop of every read: batches in, durable parts out, behind each of them the position in the checkpoint."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from airgate.client.message import Response
+from airgate.client.pages import Position
+from airgate.data.batch import Batch, Decoder, Onlooker
+from airgate.data.checkpoint import Checkpoint
+from airgate.data.manifest import Calls, Manifest
+from airgate.data.misfit import Misfit
+from airgate.data.parts import PartWriter
+from airgate.data.schemafile import SchemaFile
+from airgate.policy.errors import GatewayError
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_VERSION = 2
+
+DECODED_TOGETHER = 1 << 20
+"""Small batches are decoded together until they have this many bytes: a call of the reader has a cost of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a checkpoint holds."""
+
+    position: Position | None
+    """Where the next batch stands; None when only the completion is missing."""
+    manifest: Manifest
+    schema: pa.Schema
+    """As it was or had become."""
+
+
+def resumed(source: str, fingerprint: str, checkpoint: Checkpoint) -> Resumed | None:
+    """What an earlier try of the same read made durable; None without one.
+
+    Args:
+        source: Names the collection in messages.
+        fingerprint: Of the read; what another one left behind is not used.
+        checkpoint: Where it was kept.
+    """
+    state = checkpoint.load()
+    if state is None:
+        return None
+    if state.get("version") != CHECKPOINT_VERSION or state.get("fingerprint") != fingerprint:
+        log.warning("%s: the stored checkpoint belongs to another read; starting from the beginning", source)
+        return None
+    manifest = Manifest.from_json(state["manifest"])
+    log.warning("%s: resuming behind %d records that an earlier try made durable", source, manifest.received)
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(state["schema"])))
+    return Resumed(state["position"], manifest, schema)
+
+
+def first_records(batches: Iterator[Batch], count: int) -> tuple[list[Batch], Iterator[Batch]]:
+    """The first batches, until they have that many records, and all batches, these included.
+
+    An error behind the first batch is raised by the second result, in its place: what came before it can be used.
+
+    Raises:
+        GatewayError: There is not even a first batch.
+    """
+    taken: list[Batch] = []
+    try:
+        for batch in batches:
+            taken.append(batch)
+            if sum(len(each.records) for each in taken) >= count:
+                break
+    except GatewayError as error:
+        if not taken:
+            raise
+        return taken, _together(taken, iter(()), error)
+    return taken, _together(taken, batches, None)
+
+
+def _together(first: list[Batch], rest: Iterator[Batch], error: GatewayError | None) -> Iterator[Batch]:
+    yield from first
+    yield from rest
+    if error is not None:
+        raise error
+
+
+class Ingest:
+    """A read on its way.
+
+    Args:
+        source: Names the collection in messages.
+        fingerprint: Of the read, kept with the checkpoint.
+        decoder: Reads the records' texts.
+        writer: Writes the parts.
+        checkpoint: Keeps the position.
+        schema_files: Where the schema is kept as well, as it becomes.
+        onlookers: Are told of each page and each part.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        fingerprint: str,
+        *,
+        decoder: Decoder,
+        writer: PartWriter,
+        checkpoint: Checkpoint,
+        schema_files: Sequence[SchemaFile] = (),
+        onlookers: Sequence[Onlooker] = (),
+    ) -> None:
+        self._source = source
+        self._fingerprint = fingerprint
+        self._decoder = decoder
+        self._writer = writer
+        self._checkpoint = checkpoint
+        self._schema_files = schema_files
+        self._onlookers = onlookers
+        self._pending: list[Batch] = []
+        self._records = self._bytes = 0
+        self._last: Batch | None = None
+        self._kept: pa.Schema | None = None
+
+    def run(self, batches: Iterable[Batch]) -> Manifest:
+        """Take all batches in and complete the data set.
+
+        Raises:
+            GatewayError: A batch cannot be had; the ones before it are durable.
+            ValueError: The balance does not hold, or the data cannot be written as asked.
+        """
+        try:
+            for batch in batches:
+                self._take(batch)
+        except GatewayError:
+            # The wait that follows may end this process. Under a tight limit a read would never get on otherwise.
+            self._flush()
+            raise
+        if self._pending:  # the last batch did not know that it was
+            self._decode()
+        complete = self._writer.commit()
+        self._keep_schema()
+        self._tell_durable()
+        self._checkpoint.clear()
+        return complete
+
+    def _take(self, batch: Batch) -> None:
+        self._pending.append(batch)
+        self._records += len(batch.records)
+        self._bytes += batch.bytes
+        last = batch.following is None
+        rows = self._writer.rows + self._records
+        if last or self._bytes >= DECODED_TOGETHER or rows >= self._writer.layout.part_rows:
+            self._decode()
+            # Also behind the last page: a try that Airflow has given up cannot reach the store any more, and must fail
+            # here rather than complete a data set that its successor is writing.
+            if last or self._writer.due:
+                self._flush()
+
+    def _decode(self) -> None:
+        batches, self._pending, self._records, self._bytes = self._pending, [], 0, 0
+        table, found = self._decoder.decode([record for batch in batches for record in batch.records])
+        misfits = deque(found)
+        self._writer.add(table, position=batches[0].position)
+        calls, start, row = self._writer.manifest.calls, 0, 0
+        for batch in batches:
+            mine = []
+            while misfits and misfits[0].index < start + len(batch.records):
+                misfit = misfits.popleft()
+                mine.append(Misfit(misfit.index - start, misfit.record, misfit.reason))
+            start += len(batch.records)
+            self._writer.reject(mine, page=calls.pages, position=batch.position)
+            _count(calls, batch.response)
+            if batch.reached is not None and self._onlookers:
+                rows = table.slice(row, len(batch.records) - len(mine))
+                row += rows.num_rows
+                for onlooker in self._onlookers:
+                    onlooker.took(batch.reached, rows, mine)
+        self._last = batches[-1]
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._decode()
+        if self._last is None:
+            return
+        self._writer.flush()
+        self._keep_schema()
+        manifest = self._writer.manifest
+        self._checkpoint.save(
+            {
+                "version": CHECKPOINT_VERSION,
+                "fingerprint": self._fingerprint,
+                "position": self._last.following,
+                "manifest": manifest.to_json(),
+                "schema": base64.b64encode(self._writer.schema.serialize()).decode(),
+            }
+        )
+        log.info("%s: %d records durable after %d pages", self._source, manifest.received, manifest.calls.pages)
+        self._tell_durable()
+
+    def _keep_schema(self) -> None:
+        schema = self._writer.schema
+        if schema is not self._kept:
+            for file in self._schema_files:
+                file.save(schema)
+            self._kept = schema
+
+    def _tell_durable(self) -> None:
+        for onlooker in self._onlookers:
+            onlooker.durable(self._writer.manifest)
+
+
+def _count(calls: Calls, response: Response | None) -> None:
+    calls.pages += 1
+    if response is None:
+        return
+    calls.requests += response.attempts
+    calls.retries += response.attempts - 1
+    calls.waited = round(calls.waited + response.waited, 3)
+    for fault in response.faults:
+        calls.faults[fault] = calls.faults.get(fault, 0) + 1

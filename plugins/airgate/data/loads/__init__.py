@@ -1,0 +1,1 @@
+"""The course of a load: staged, checked, moved and entered in one transaction."""

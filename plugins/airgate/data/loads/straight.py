@@ -1,0 +1,89 @@
+"""Rows that need no look before they go in: straight into the table, a part at a time, in the load's transaction.
+
+A part that the table refuses is staged by itself, so that its good rows can be told from the bad ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+
+from airgate.data.dialects.dialect import Dialect
+from airgate.data.load import Load
+from airgate.data.loads.moving import Move, move_rows
+from airgate.data.loads.refused_rows import RefusedRows
+
+_SAVEPOINT = "airgate_part"
+
+
+def may_go_straight(dialect: Dialect, load: Load, types: Mapping[str, str | None]) -> bool:
+    """Whether a load compares nothing and converts nothing.
+
+    Args:
+        dialect: Of the warehouse.
+        load: The load.
+        types: Columns of the data -> type; None for a column without a value.
+    """
+    if load.key or load.mode == "merge" or not dialect.goes_straight(load.table):
+        return False
+    there = dialect.columns(load.table)
+    return all(there.get(name, kind) == kind or kind is None for name, kind in types.items()) and not any(
+        dialect.converted(name, kind, kind) != name for name, kind in types.items() if kind
+    )
+
+
+def append_parts(
+    dialect: Dialect,
+    load: Load,
+    columns: Mapping[str, str],
+    tables: Iterator[pa.Table],
+    refused: RefusedRows,
+    stage: Callable[[pa.Table, int], None],
+    staging: str,
+) -> tuple[int, int]:
+    """Put the tables into the load's table.
+
+    Args:
+        dialect: Of the warehouse, in the load's transaction.
+        load: The load.
+        columns: Those to write -> expression over the staging table, as a part that is staged needs it.
+        tables: The rows.
+        refused: Takes the rows that the table refuses.
+        stage: Stages a table, given the place of its first row.
+        staging: Name of the staging table.
+
+    Returns:
+        Rows that came, and those of them that went in.
+    """
+    count = inserted = 0
+    for table in tables:
+        rows = table.select([name for name in table.column_names if name in columns])
+        if _appended(dialect, load, rows):
+            inserted += rows.num_rows
+        else:
+            stage(table, count)
+            move = Move(dialect, replace(load, mode="append"), staging, columns)
+            inserted += move_rows(move, count + table.num_rows, refused, first=count).inserted
+        count += table.num_rows
+    return count, inserted
+
+
+def _appended(dialect: Dialect, load: Load, rows: pa.Table) -> bool:
+    """Put rows in; False, and nothing changed, when one of them is refused."""
+    if not dialect.savepoints:
+        dialect.append(load.table, rows)
+        return True
+    dialect.query(f"SAVEPOINT {_SAVEPOINT}")
+    try:
+        dialect.append(load.table, rows)
+    except Exception as error:
+        if dialect.refusal(error) is None:
+            raise
+        dialect.query(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        appended = False
+    else:
+        appended = True
+    dialect.query(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    return appended
