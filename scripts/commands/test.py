@@ -24,6 +24,7 @@ SYSTEM_PACKAGES = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
     "docker-compose": "docker-compose",
+    "pg_ctlcluster": "postgresql",
 }
 """Program that some tests need -> Debian package that brings it. Without it those tests are skipped and say so."""
 

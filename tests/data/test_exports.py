@@ -17,7 +17,7 @@ from airgate.client.gateway import Gateway
 from airgate.client.message import Request, headers_of
 from airgate.client.session import GatewaySession
 from airgate.client.streamed import BrokenOff, StreamedResponse
-from airgate.data import cutting
+import airgate.data.cutting as cutting
 from airgate.data.cutting import Unreadable, cut, decompressed
 from airgate.data.evolution import Evolution
 from airgate.data.exports import Export, extract_export

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from airgate.data import masking
+import airgate.data.masking as masking
 from airgate.data.manifest import FILE_NAME, File, Manifest
 from airgate.data.parts import DeadLetter
 from airgate.data.storage import Folder
