@@ -123,8 +123,8 @@ def airgate(address: str, durable: bool = True) -> Work:
     from airgate.client.message import Request, join_url
     from airgate.client.session import GatewaySession
     from airgate.data.extract import Collection, extract
-    from airgate.data.schema import arrow_schema
-    from airgate.data.storage import Folder
+    from airgate.data.shape.schema import arrow_schema
+    from airgate.data.store.storage import Folder
     from airgate.pagination import CursorPages
 
     class Kept:

@@ -63,10 +63,10 @@ def duckdb(address: str) -> Work:
     from airgate.client.session import GatewaySession
     from airgate.data.dialects.duckdb import open_duckdb
     from airgate.data.extract import Collection, extract
-    from airgate.data.frames import read_tables
-    from airgate.data.load import Load
-    from airgate.data.schema import arrow_schema
-    from airgate.data.storage import Folder
+    from airgate.data.frames.reading import read_tables
+    from airgate.data.loads.load import Load
+    from airgate.data.shape.schema import arrow_schema
+    from airgate.data.store.storage import Folder
     from airgate.pagination import CursorPages
 
     class Forgotten:
@@ -130,7 +130,7 @@ def postgres(uri: str, mode: str, load_id: str) -> Work:
     import adbc_driver_postgresql.dbapi  # noqa: F401 - counted among the imports, not as work
 
     from airgate.data.dialects.postgres import open_postgres
-    from airgate.data.load import Load
+    from airgate.data.loads.load import Load
 
     table = rows()
 

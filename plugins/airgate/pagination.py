@@ -10,8 +10,8 @@ from airgate.client.paging.next_url import NextUrlPages
 from airgate.client.paging.numbered import NumberedPages
 from airgate.client.paging.offset import OffsetPages
 from airgate.client.paging.single import SinglePage
-from airgate.data.page_fetch import PageFetch
-from airgate.data.reading import Reached, read_pages
+from airgate.data.read.page_fetch import PageFetch
+from airgate.data.read.pages import Reached, read_pages
 
 __all__ = [
     "CursorPages",

@@ -13,9 +13,9 @@ import pytest
 from airflow.sdk.io import attach
 
 from airgate.commands.output import MASK
-from airgate.data.manifest import Manifest
-from airgate.data.parts import DeadLetter
-from airgate.data.storage import Folder
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.parts import DeadLetter
+from airgate.data.store.storage import Folder
 from tests.cli.conftest import Said
 from tests.data.test_dead_letters import fill, place
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airgate.client.message import Response, headers_of
-from airgate.data.evolution import conform, united
-from airgate.data.manifest import Manifest
-from airgate.data.storage import Folder
+from airgate.data.shape.evolution import conform, united
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 
 
 class FileCheckpoint:

@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgate.client.message import Response, headers_of
-from airgate.data.children import Children, extract_children
 from airgate.data.extract import Collection
-from airgate.data.frames import write_frame
-from airgate.data.manifest import Manifest
-from airgate.data.parents import Parents, parents_of, read_parents
-from airgate.data.storage import Folder
+from airgate.data.frames.reading import write_frame
+from airgate.data.read.children import Children, extract_children
+from airgate.data.read.parents import Parents, parents_of, read_parents
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 from airgate.pagination import OffsetPages
 from airgate.policy.errors import GatewayError, InvalidResponse, NotFound, Unauthorized, Unavailable
 

@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import airgate.data.replay as replay_module
-from airgate.data.dead_letters import kind_of, open_dead_letters, read_manifest, redact_letter, redact_record
-from airgate.data.decode import RecordDecoder
-from airgate.data.manifest import Manifest
-from airgate.data.parts import DeadLetter, PartWriter
-from airgate.data.replay import NothingFits, replay
-from airgate.data.retention import find_expired, parse_age, purge
-from airgate.data.storage import Folder
+import airgate.data.store.replay as replay_module
+from airgate.data.shape.decode import RecordDecoder
+from airgate.data.store.dead_letters import kind_of, open_dead_letters, read_manifest, redact_letter, redact_record
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.parts import DeadLetter, PartWriter
+from airgate.data.store.replay import NothingFits, replay
+from airgate.data.store.retention import find_expired, parse_age, purge
+from airgate.data.store.storage import Folder
 
 STRICT = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("size", pa.int64())])
 MENDED = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("size", pa.float64())])

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgate.data.decode import BLOCK_BYTES, RecordDecoder
-from airgate.data.schema import arrow_schema
+from airgate.data.shape.decode import BLOCK_BYTES, RecordDecoder
+from airgate.data.shape.schema import arrow_schema
 
 SCHEMA = pa.schema(
     [

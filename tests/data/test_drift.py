@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airgate.data.arrowtypes import is_json_text
-from airgate.data.evolution import EVOLUTIONS, Evolution
 from airgate.data.extract import Collection, extract
-from airgate.data.layout import Layout
-from airgate.data.manifest import Manifest
-from airgate.data.schema import arrow_schema, describe_schema
+from airgate.data.shape.arrowtypes import is_json_text
+from airgate.data.shape.evolution import EVOLUTIONS, Evolution
+from airgate.data.shape.schema import arrow_schema, describe_schema
+from airgate.data.store.layout import Layout
+from airgate.data.store.manifest import Manifest
 from airgate.pagination import OffsetPages
 from tests.data.reads import FileCheckpoint, Texts, letters_of, local, table_of
 
@@ -148,7 +148,7 @@ def test_a_new_field_is_looked_at_in_all_records_that_came_with_it(tmp_path: Pat
 
 def test_an_inferred_schema_is_kept_beside_the_data_and_used_again(tmp_path: Path) -> None:
     """A later run with the file's location has the same columns, whatever its own first records look like."""
-    from airgate.data.schemafile import SchemaFile
+    from airgate.data.shape.schemafile import SchemaFile
 
     shared = SchemaFile(local(tmp_path / "shared"))
     collection = Collection("GET /t", OffsetPages(limit=7), None)

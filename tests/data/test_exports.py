@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import airgate.data.read.cutting as cutting
 from airgate.client.gateway import Gateway
 from airgate.client.message import Request, headers_of
 from airgate.client.session import GatewaySession
 from airgate.client.streamed import BrokenOff, StreamedResponse
-import airgate.data.cutting as cutting
-from airgate.data.cutting import Unreadable, cut, decompressed
-from airgate.data.evolution import Evolution
-from airgate.data.exports import Export, extract_export
+from airgate.data.read.cutting import Unreadable, cut, decompressed
+from airgate.data.read.exports import Export, extract_export
+from airgate.data.shape.evolution import Evolution
 from airgate.policy.errors import InvalidResponse, Unavailable
 from airgate.policy.outcome import Unanswered
 from tests.data.reads import FileCheckpoint, letters_of, local, table_of

@@ -21,8 +21,8 @@ import pytest
 
 from airgate.client.message import Response, headers_of
 from airgate.data.extract import Collection, extract
-from airgate.data.manifest import Manifest
-from airgate.data.storage import Folder
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 from airgate.pagination import OffsetPages
 from airgate.policy.errors import GatewayError, NotFound, Unauthorized, Unavailable
 
@@ -277,8 +277,8 @@ from pathlib import Path
 import fsspec, msgspec, pyarrow.json
 from airgate.client.message import Response, headers_of
 from airgate.data.extract import Collection, extract
-from airgate.data.schema import arrow_schema
-from airgate.data.storage import Folder
+from airgate.data.shape.schema import arrow_schema
+from airgate.data.store.storage import Folder
 from airgate.pagination import OffsetPages
 
 path, total, limit = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])

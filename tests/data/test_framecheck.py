@@ -9,7 +9,7 @@ import pandera.polars as polars_schema
 import pyarrow as pa
 import pytest
 
-from airgate.data.framecheck import Checker, SchemaMisfit
+from airgate.data.frames.checking import Checker, SchemaMisfit
 
 TABLE = pa.table({"id": [1, 2, 3, None], "d": [5, -1, -2, 3], "token": ["a", "b", "c", "d"]})
 

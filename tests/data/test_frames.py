@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgate.data.evolution import united
-from airgate.data.framelibrary import from_table, to_table
-from airgate.data.frames import read_frame, read_table, read_tables, recut, write_frame
-from airgate.data.framewriter import FrameWriter
-from airgate.data.manifest import File, Manifest
-from airgate.data.schema import describe_schema
-from airgate.data.storage import Folder
+from airgate.data.frames.library import from_table, to_table
+from airgate.data.frames.reading import read_frame, read_table, read_tables, recut, write_frame
+from airgate.data.frames.writing import FrameWriter
+from airgate.data.shape.evolution import united
+from airgate.data.shape.schema import describe_schema
+from airgate.data.store.manifest import File, Manifest
+from airgate.data.store.storage import Folder
 
 
 def folder(uri: str) -> Folder:

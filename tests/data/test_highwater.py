@@ -14,9 +14,9 @@ import pytest
 
 from airgate.client.message import Response, headers_of
 from airgate.data.extract import Collection, extract
-from airgate.data.highwater import HighWater, highest
-from airgate.data.storage import Folder
-from airgate.data.watermark import Watermark
+from airgate.data.read.highwater import HighWater, highest
+from airgate.data.read.watermark import Watermark
+from airgate.data.store.storage import Folder
 from airgate.pagination import OffsetPages
 from airgate.policy.errors import NotFound, Unavailable
 

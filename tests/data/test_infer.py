@@ -9,11 +9,11 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from airgate.data.arrowtypes import is_json_text
-from airgate.data.decode import RecordDecoder
-from airgate.data.infer import MAX_MEMBERS, infer_schema
-from airgate.data.schema import describe_schema
-from airgate.data.schemafile import SchemaFile
+from airgate.data.shape.arrowtypes import is_json_text
+from airgate.data.shape.decode import RecordDecoder
+from airgate.data.shape.infer import MAX_MEMBERS, infer_schema
+from airgate.data.shape.schema import describe_schema
+from airgate.data.shape.schemafile import SchemaFile
 from tests.data.reads import local
 
 

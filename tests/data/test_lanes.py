@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgate.data.lanes import AHEAD, in_order
+from airgate.data.read.lanes import AHEAD, in_order
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airgate.data.manifest import Calls, File, Manifest
+from airgate.data.store.manifest import Calls, File, Manifest
 
 MANIFEST = Manifest(
     path="file:///x",

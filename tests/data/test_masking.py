@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgate.data.masking import mask_reason, mask_record, named, secret
+from airgate.data.store.masking import mask_reason, mask_record, named, secret
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from airgate.data.frames import read_table
-from airgate.data.manifest import Calls, Manifest
-from airgate.data.merge import common_folder, merge_manifests
-from airgate.data.misfit import Misfit
-from airgate.data.parts import PartWriter
-from airgate.data.storage import Folder
+from airgate.data.frames.reading import read_table
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import Calls, Manifest
+from airgate.data.store.merge import common_folder, merge_manifests
+from airgate.data.store.parts import PartWriter
+from airgate.data.store.storage import Folder
 
 
 def open_folder(uri: str) -> Folder:

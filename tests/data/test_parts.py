@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airgate.data.evolution import conform, united
 from airgate.data.extract import Collection, extract
-from airgate.data.layout import Layout
-from airgate.data.misfit import Misfit
-from airgate.data.partition import NULL, partitions
-from airgate.data.parts import PartWriter
+from airgate.data.shape.evolution import conform, united
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.layout import Layout
+from airgate.data.store.partition import NULL, partitions
+from airgate.data.store.parts import PartWriter
 from airgate.pagination import OffsetPages
 from tests.data.reads import FileCheckpoint, Texts, letters_of, local, table_of
 

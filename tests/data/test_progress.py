@@ -9,10 +9,10 @@ import pytest
 
 from airgate.client.message import Response, headers_of
 from airgate.client.pages import Page
-from airgate.data.manifest import Calls, File, Manifest
-from airgate.data.misfit import Misfit
 from airgate.data.progress import Progress, duration, smoothed, standing, summary_of
-from airgate.data.reading import Reached
+from airgate.data.read.pages import Reached
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import Calls, File, Manifest
 
 
 @dataclass

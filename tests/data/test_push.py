@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airgate.client.message import Response, headers_of
-from airgate.data.frames import write_frame
-from airgate.data.manifest import Manifest
-from airgate.data.push import Push, PushReport, push
-from airgate.data.push_batches import Offered, PushBatch
-from airgate.data.pushed_items import ItemResults, is_accepted
+from airgate.data.frames.reading import write_frame
+from airgate.data.push.batches import Offered, PushBatch
+from airgate.data.push.items import ItemResults, is_accepted
+from airgate.data.push.pushing import Push, PushReport, push
+from airgate.data.store.manifest import Manifest
 from airgate.errors import InvalidResponse, KeyReused, OutcomeUnknown, Unavailable, Unprocessable
 from tests.data.reads import FileCheckpoint, letters_of, local
 

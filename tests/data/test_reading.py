@@ -21,7 +21,7 @@ from airgate.client.auth import ApiKeyAuth
 from airgate.client.gateway import Gateway
 from airgate.client.message import Response, headers_of
 from airgate.client.session import GatewaySession
-from airgate.data.reading import Reached, read_pages
+from airgate.data.read.pages import Reached, read_pages
 from airgate.pagination import (
     CursorPages,
     GuardSettings,

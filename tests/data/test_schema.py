@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from airgate.data.described import described_schema
-from airgate.data.schema import arrow_schema, describe_schema
+from airgate.data.shape.described import described_schema
+from airgate.data.shape.schema import arrow_schema, describe_schema
 from airgate.openapi import load
 
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pytest
 
 from airgate.data.extract import Collection, extract
-from airgate.data.layout import Layout
-from airgate.data.storage import Folder
+from airgate.data.store.layout import Layout
+from airgate.data.store.storage import Folder
 from airgate.pagination import OffsetPages
 from tests.data.reads import FileCheckpoint, Texts, local, table_of
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airgate.data.watermark import Watermark, check_format, formatted, higher, watermark_of
+from airgate.data.read.watermark import Watermark, check_format, formatted, higher, watermark_of
 
 NOON = dt.datetime(2024, 1, 31, 12, 0, 0, 250_000, tzinfo=dt.UTC)
 

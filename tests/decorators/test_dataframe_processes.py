@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airgate.data.frames import write_frame
-from airgate.data.manifest import Manifest
+from airgate.data.frames.reading import write_frame
+from airgate.data.store.manifest import Manifest
 from airgate.hooks.storage import open_folder
 from tests.decorators.transforms import (
     numbers_of_a_test,  # noqa: F401, a fixture
@@ -60,7 +60,7 @@ def test_a_killed_transform_is_made_anew(numbers, tmp_path: Path) -> None:
 MEMORY = """
 import json, resource, sys
 from types import SimpleNamespace
-from airgate.data.frames import read_tables
+from airgate.data.frames.reading import read_tables
 from airgate.decorators.dataframe import Frames, dataframe_task
 
 def adds(frames: Frames):

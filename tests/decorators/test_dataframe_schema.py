@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from airgate.data.dead_letters import open_dead_letters
+from airgate.data.store.dead_letters import open_dead_letters
 from airgate.hooks.storage import open_folder
 from tests.decorators.transforms import (
     checked,

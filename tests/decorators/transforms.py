@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from airflow.sdk import DAG
 
-from airgate.data.frames import read_table, write_frame
-from airgate.data.manifest import Manifest
+from airgate.data.frames.reading import read_table, write_frame
+from airgate.data.store.manifest import Manifest
 from airgate.decorators.dataframe import Frames, dataframe_task
 from airgate.hooks.storage import open_folder
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from airflow.sdk import Asset
 
-from airgate.data.storage import Folder
+from airgate.data.store.storage import Folder
 from airgate.operators import GatewayExtractOperator, Incremental, extract_read
 from airgate.operators.long_read import PageCalls
 from airgate.pagination import CursorPages, OffsetPages

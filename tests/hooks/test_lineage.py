@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import Asset, BaseHook, BaseOperator, Connection
 from airflow.sdk.lineage import HookLineageCollector
 
-from airgate.data.manifest import File, Manifest
+from airgate.data.store.manifest import File, Manifest
 from airgate.hooks import lineage
 from airgate.hooks.lineage import DataSet, Lineage, folder_of, openlineage_of, report_assets, route_of, table_of
 

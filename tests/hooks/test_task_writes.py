@@ -128,7 +128,6 @@ def test_idempotent_methods_need_no_names(define, running, server: ScriptedServe
 
 def test_a_body_that_breaks_while_it_is_sent_leaves_doubt(running, server: ScriptedServer) -> None:
     """A part of it has left, so the next try does not send it again."""
-
     opened: list[int] = []
 
     def pieces() -> Iterator[bytes]:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airgate.data.dead_letters import open_dead_letters
-from airgate.data.frames import write_frame
+from airgate.data.frames.reading import write_frame
+from airgate.data.store.dead_letters import open_dead_letters
 from airgate.hooks.storage import open_folder
 from airgate.operators.push import GatewayPushOperator
 from tests.faults.push_service import PushService

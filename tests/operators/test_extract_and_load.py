@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from airgate.data.load import LoadRefused
+from airgate.data.loads.load import LoadRefused
 from airgate.decorators import dataframe_task
 from airgate.errors import Unavailable
 from airgate.hooks import WarehouseHook

@@ -12,9 +12,9 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from airgate.data.load import LoadRefused
-from airgate.data.parts import PartWriter
-from airgate.data.storage import Folder
+from airgate.data.loads.load import LoadRefused
+from airgate.data.store.parts import PartWriter
+from airgate.data.store.storage import Folder
 from airgate.hooks import WarehouseHook
 from airgate.operators import TableLoadOperator
 from tests.postgres_server import postgres_programs, postgres_server
@@ -187,10 +187,10 @@ def test_any_db_api_hook_will_do(context, tmp_path: Path, monkeypatch: pytest.Mo
 
 BIG = """
 import resource, sys
-from airgate.data.frames import read_tables
-from airgate.data.load import Load
-from airgate.data.manifest import Manifest
-from airgate.data.storage import Folder
+from airgate.data.frames.reading import read_tables
+from airgate.data.loads.load import Load
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 from airgate.data.dialects.sqlite import open_sqlite
 import fsspec, json
 

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airgate.data.frames import write_frame
-from airgate.data.push import TooManyDeadLetters
+from airgate.data.frames.reading import write_frame
+from airgate.data.push.pushing import TooManyDeadLetters
 from airgate.errors import InvalidResponse, Unprocessable
 from airgate.hooks.storage import open_folder
 from tests.faults.push_service import PushService

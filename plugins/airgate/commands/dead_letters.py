@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from airgate.commands.output import Voice, failing
 
 if TYPE_CHECKING:
-    from airgate.data.dead_letters import DeadLetters
-    from airgate.data.parts import DeadLetter
-    from airgate.data.storage import Folder
+    from airgate.data.store.dead_letters import DeadLetters
+    from airgate.data.store.parts import DeadLetter
+    from airgate.data.store.storage import Folder
 
 _WIDTH = 200
 """Characters of a record in a table; JSON output has all."""
@@ -25,7 +25,7 @@ _WIDTH = 200
 
 def show(args: Namespace) -> None:
     """Print dead letters, or how many there are of each kind."""
-    from airgate.data.dead_letters import open_dead_letters
+    from airgate.data.store.dead_letters import open_dead_letters
 
     voice = _voice()
     with failing(voice):
@@ -46,8 +46,8 @@ def show(args: Namespace) -> None:
 
 def replay(args: Namespace) -> None:
     """Replay dead letters; the manifest of the additional data set goes to standard output."""
-    from airgate.data.replay import replay as replay_letters
-    from airgate.data.schema import arrow_schema
+    from airgate.data.shape.schema import arrow_schema
+    from airgate.data.store.replay import replay as replay_letters
 
     voice = _voice()
     with failing(voice):
@@ -68,8 +68,8 @@ def replay(args: Namespace) -> None:
 
 def purge(args: Namespace) -> None:
     """Delete old dead letters in a folder and all below it, when told so."""
-    from airgate.data.retention import find_expired, parse_age
-    from airgate.data.retention import purge as delete
+    from airgate.data.store.retention import find_expired, parse_age
+    from airgate.data.store.retention import purge as delete
 
     voice, now = _voice(), datetime.now(UTC)
     with failing(voice):
@@ -98,7 +98,7 @@ def _data_set(where: str) -> Folder:
 
     A manifest may lie elsewhere, such as a copy of an XCom: then the folder is the one that it names.
     """
-    from airgate.data.manifest import FILE_NAME, Manifest
+    from airgate.data.store.manifest import FILE_NAME, Manifest
 
     if not where.endswith(".json"):
         return _folder(where)
@@ -133,15 +133,15 @@ def _first(letters: Iterator[DeadLetter], limit: int) -> Iterator[DeadLetter]:
 
 
 def _counted(letters: Iterator[DeadLetter]) -> list[dict[str, Any]]:
-    from airgate.data.dead_letters import kind_of
+    from airgate.data.store.dead_letters import kind_of
 
     counts = Counter(kind_of(letter.reason) for letter in letters)
     return [{"count": count, "reason": _safe(reason)} for reason, count in counts.most_common()]
 
 
 def _row(letter: DeadLetter, args: Namespace) -> dict[str, Any]:
-    from airgate.data.dead_letters import mask_letter
-    from airgate.data.masking import secret
+    from airgate.data.store.dead_letters import mask_letter
+    from airgate.data.store.masking import secret
 
     if not args.reveal:
         letter = mask_letter(letter, secret)

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from airgate.client.pages import Paginator, Position
-from airgate.data.batch import Batch, Onlooker
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.decode import RecordDecoder
-from airgate.data.evolution import Evolution, check_evolution
-from airgate.data.ingest import Resumed
-from airgate.data.layout import DEFAULT_LAYOUT, Layout
-from airgate.data.manifest import Manifest
-from airgate.data.reading import Fetch, Reached, read_pages
-from airgate.data.readthrough import Plan, PositionRefused, Source, read_through
-from airgate.data.schemafile import SchemaFile
-from airgate.data.storage import Folder
+from airgate.data.read.ingest import Resumed
+from airgate.data.read.pages import Fetch, Reached, read_pages
+from airgate.data.read.readthrough import Plan, PositionRefused, Source, read_through
+from airgate.data.shape.batch import Batch, Onlooker
+from airgate.data.shape.decode import RecordDecoder
+from airgate.data.shape.evolution import Evolution, check_evolution
+from airgate.data.shape.schemafile import SchemaFile
+from airgate.data.store.layout import DEFAULT_LAYOUT, Layout
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 from airgate.policy.errors import InvalidResponse, Rejected, Unauthorized
 from airgate.policy.idempotency import digest
 

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from airgate.data.manifest import Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.reading import Reached
+from airgate.data.read.pages import Reached
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import Manifest
 
 log = logging.getLogger(__name__)
 

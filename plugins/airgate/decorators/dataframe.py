@@ -14,10 +14,10 @@ from airgate.decorators.frame_signature import Columns, Frames, Wanted, paramete
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airgate.data.framecheck import Checker, Schema
-    from airgate.data.framelibrary import Frame
-    from airgate.data.frameoutputs import Outputs
-    from airgate.data.manifest import Manifest
+    from airgate.data.frames.checking import Checker, Schema
+    from airgate.data.frames.library import Frame
+    from airgate.data.frames.outputs import Outputs
+    from airgate.data.store.manifest import Manifest
 
 __all__ = ["Columns", "Frames", "dataframe_task"]
 
@@ -90,8 +90,8 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the frames, run the function, write its frames and return the manifest, or one for each name."""
-        from airgate.data.framecheck import Checker
-        from airgate.data.frameoutputs import Outputs
+        from airgate.data.frames.checking import Checker
+        from airgate.data.frames.outputs import Outputs
         from airgate.hooks.storage import open_folder, task_folder_uri
 
         base = task_folder_uri(context["ti"])
@@ -177,8 +177,8 @@ class _Reading:
         return value
 
     def _frame(self, parameter: str, manifests: list[Manifest]) -> Frame | Iterator[Frame]:
-        from airgate.data.framelibrary import from_table
-        from airgate.data.frames import read_table, read_tables
+        from airgate.data.frames.library import from_table
+        from airgate.data.frames.reading import read_table, read_tables
         from airgate.hooks.storage import open_folder
 
         self.manifests += manifests
@@ -204,7 +204,7 @@ class _Reading:
         return frames() if wish.pieces else next(frames())
 
     def _checked(self, parameter: str, table: Any, schema: Any, page: int, row: int) -> Any:
-        from airgate.data.frameoutputs import RefusedInput
+        from airgate.data.frames.outputs import RefusedInput
 
         table, misfits = self._checker.check(table, schema, f"input {parameter}")
         if misfits:
@@ -214,7 +214,7 @@ class _Reading:
 
 def _manifests(value: Any) -> list[Manifest] | None:
     """The manifests that a value is, None when it is something else."""
-    from airgate.data.manifest import Manifest
+    from airgate.data.store.manifest import Manifest
 
     # The results of mapped tasks come as a lazy sequence: a slice fetches them all at once, iteration one by one.
     several = isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 if TYPE_CHECKING:
     import pandas as pd
 
-    from airgate.data.framelibrary import Library
+    from airgate.data.frames.library import Library
 
 Frames: TypeAlias = "Iterator[pd.DataFrame]"
 """A parameter of this type gets the frame in pieces, for data larger than memory: ``for frame in frames``."""
@@ -126,7 +126,7 @@ class _Unknown:
 def _import(where: str) -> object:
     module, _, name = where.partition(":")
     if module == "polars":
-        from airgate.data.framelibrary import require_polars
+        from airgate.data.frames.library import require_polars
 
         require_polars()
     imported = import_module(module)

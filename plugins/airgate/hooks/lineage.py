@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseHook, Connection
     from pydantic.types import JsonValue
 
-    from airgate.data.manifest import Manifest
+    from airgate.data.store.manifest import Manifest
 
 _DEFAULT_SCHEMAS = {"duckdb": "main", "postgres": "public", "sqlite": "main"}
 _FILE_DATABASES = frozenset({"duckdb", "sqlite"})

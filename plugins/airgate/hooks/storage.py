@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from airflow.sdk import ObjectStoragePath, conf
 
-from airgate.data.storage import Folder
+from airgate.data.store.storage import Folder
 
 
 def open_folder(uri: str) -> Folder:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
-    from airgate.data.load import Warehouse
+    from airgate.data.loads.load import Warehouse
 
 LOCK_TIMEOUT = 120.0
 """Seconds to wait for other loads; the connection's extra ``lock_timeout`` says otherwise."""

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from airgate.data.storage import Folder
-from airgate.data.watermark import Watermark, higher
+from airgate.data.read.watermark import Watermark, higher
+from airgate.data.store.storage import Folder
 from airgate.hooks.storage import open_folder
 from airgate.policy.idempotency import digest
 

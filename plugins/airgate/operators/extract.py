@@ -19,11 +19,11 @@ from airgate.operators.incremental import Incremental, Window
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airgate.data.children import Missing
-    from airgate.data.evolution import Evolution
-    from airgate.data.manifest import Manifest
-    from airgate.data.schema import SchemaSource
-    from airgate.data.watermark import Watermark
+    from airgate.data.read.children import Missing
+    from airgate.data.read.watermark import Watermark
+    from airgate.data.shape.evolution import Evolution
+    from airgate.data.shape.schema import SchemaSource
+    from airgate.data.store.manifest import Manifest
     from airgate.hooks.lineage import Lineage
     from airgate.hooks.watermarks import AssetWatermark
 
@@ -198,8 +198,8 @@ class GatewayExtractOperator(BaseOperator):
     def _read(self, context: Context, *, resumed: bool) -> dict[str, Any]:
         # pyarrow takes a quarter of a second to import, which every parse of a DAG file would pay.
         from airgate.client.paging.links import LinkScope
-        from airgate.data.page_fetch import PageFetch
         from airgate.data.progress import Progress
+        from airgate.data.read.page_fetch import PageFetch
         from airgate.hooks.lineage import Lineage, folder_of, report_assets, route_of
         from airgate.operators.extract_read import ExtractRead
         from airgate.operators.long_read import PageCalls, read_patiently

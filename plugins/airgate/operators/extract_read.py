@@ -6,18 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airgate.data.batch import Onlooker
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.children import Children, extract_children
 from airgate.data.extract import Collection, extract
-from airgate.data.highwater import HighWater
-from airgate.data.layout import Layout
-from airgate.data.manifest import Manifest
-from airgate.data.page_fetch import PageFetch
-from airgate.data.reading import Fetch
-from airgate.data.schema import arrow_schema
-from airgate.data.schemafile import SchemaFile
-from airgate.data.watermark import Watermark
+from airgate.data.read.children import Children, extract_children
+from airgate.data.read.highwater import HighWater
+from airgate.data.read.page_fetch import PageFetch
+from airgate.data.read.pages import Fetch
+from airgate.data.read.watermark import Watermark
+from airgate.data.shape.batch import Onlooker
+from airgate.data.shape.schema import arrow_schema
+from airgate.data.shape.schemafile import SchemaFile
+from airgate.data.store.layout import Layout
+from airgate.data.store.manifest import Manifest
 from airgate.hooks.state import TaskStateCheckpoint
 from airgate.hooks.storage import map_index_segment, open_folder, schema_folder_uri, task_folder_uri
 from airgate.operators.incremental import Window

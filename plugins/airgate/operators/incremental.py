@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airgate.data.watermark import Value, Watermark, check_format, formatted, watermark_of
+from airgate.data.read.watermark import Value, Watermark, check_format, formatted, watermark_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset

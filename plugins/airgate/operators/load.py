@@ -12,7 +12,7 @@ from airgate.hooks.warehouse import WarehouseHook
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airgate.data.load import Load, Mode, NewColumns
+    from airgate.data.loads.load import Load, Mode, NewColumns
 
 
 class TableLoadOperator(BaseOperator):
@@ -88,7 +88,7 @@ class TableLoadOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load the data and return table, load id, mode and counts of rows, inserted, updated and dead-lettered."""
-        from airgate.data.frames import read_tables
+        from airgate.data.frames.reading import read_tables
         from airgate.hooks.storage import open_folder
         from airgate.operators.merge import given_manifests
 
@@ -104,7 +104,7 @@ class TableLoadOperator(BaseOperator):
         return result.to_json()
 
     def _load(self, context: Context, content: Sequence[str]) -> Load:
-        from airgate.data.load import Load
+        from airgate.data.loads.load import Load
         from airgate.policy.idempotency import digest
 
         ti: Any = context["ti"]

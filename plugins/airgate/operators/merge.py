@@ -44,7 +44,7 @@ class MergeManifestsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Merge and return the manifest."""
-        from airgate.data.merge import merge_manifests
+        from airgate.data.store.merge import merge_manifests
         from airgate.hooks.storage import open_folder
         from airgate.operators.outlets import describe_outlets
 
@@ -62,7 +62,7 @@ def given_manifests(data: Any) -> list[Any]:
     Raises:
         ValueError: Something else is among them.
     """
-    from airgate.data.manifest import Manifest
+    from airgate.data.store.manifest import Manifest
 
     given = [data] if isinstance(data, (Mapping, str)) else list(data[:])
     return [Manifest.from_json(value) for value in given if value is not None]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset
 
 if TYPE_CHECKING:
-    from airgate.data.manifest import Manifest
-    from airgate.data.watermark import Watermark
+    from airgate.data.read.watermark import Watermark
+    from airgate.data.store.manifest import Manifest
 
 
 def describe_outlets(

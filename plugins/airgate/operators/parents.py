@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airgate.data.manifest import Manifest
-from airgate.data.parents import Parents, parents_of, read_parents
+from airgate.data.read.parents import Parents, parents_of, read_parents
+from airgate.data.store.manifest import Manifest
 from airgate.hooks.storage import open_folder
 
 

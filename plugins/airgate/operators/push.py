@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airgate.data.pushed_items import ItemResults
+from airgate.data.push.items import ItemResults
 from airgate.hooks.call import Call
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.lineage import Lineage, folder_of, openlineage_of, route_of
@@ -19,8 +19,8 @@ from airgate.operators.push_call import LIST, RECORD, BatchCall, BodyOf
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airgate.data.push import PushReport, Refused
-    from airgate.data.storage import Folder
+    from airgate.data.push.pushing import PushReport, Refused
+    from airgate.data.store.storage import Folder
 
 _STATE = "airgate.push"
 _BATCH_SIZE = 100
@@ -203,7 +203,7 @@ class GatewayPushOperator(BaseOperator):
 
     def _push(self, context: Context, *, resumed: bool) -> dict[str, Any]:
         # Imported here, as every parse of a DAG file would pay for it otherwise.
-        from airgate.data.push import Push, push
+        from airgate.data.push.pushing import Push, push
         from airgate.hooks.state import TaskStateCheckpoint
         from airgate.operators.long_read import read_patiently
         from airgate.operators.push_call import BatchCalls

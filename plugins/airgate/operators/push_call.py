@@ -16,7 +16,7 @@ from airgate.policy.retry import IDEMPOTENT_METHODS
 
 if TYPE_CHECKING:
     from airgate.client.message import Request, Response
-    from airgate.data.push_batches import PushBatch, Record
+    from airgate.data.push.batches import PushBatch, Record
     from airgate.hooks.gateway import GatewayHook
 
 BodyOf = Callable[[list["Record"]], Any]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airgate.data.dead_letters import DeadLetters, open_dead_letters
-from airgate.data.manifest import Manifest
-from airgate.data.push import KIND
-from airgate.data.push_batches import Offered
-from airgate.data.storage import Folder
+from airgate.data.push.batches import Offered
+from airgate.data.push.pushing import KIND
+from airgate.data.store.dead_letters import DeadLetters, open_dead_letters
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 from airgate.hooks.storage import open_folder
 
 

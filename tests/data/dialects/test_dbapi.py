@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from airgate.data.dialects.dbapi import DbApiWarehouse
-from airgate.data.load import LEDGER, Load, LoadRefused, LoadResult
+from airgate.data.loads.load import LEDGER, Load, LoadRefused, LoadResult
 
 ROWS = pa.table({"id": [1, 2], "v": ["a", "b"]})
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from airgate.data.dialects.duckdb import open_duckdb
-from airgate.data.load import LEDGER, Load, LoadRefused
+from airgate.data.loads.load import LEDGER, Load, LoadRefused
 
 LOAD = Load("t", ("id",), "load-1")
 ROWS = pa.table({"id": [1, 2], "v": ["a", "b"]})

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from airgate.data.load import LEDGER, LoadRefused, LoadResult
+from airgate.data.loads.load import LEDGER, LoadRefused, LoadResult
 from tests.data.dialects.warehouses import Opened
 
 ROWS = pa.table({"id": [1, 2], "v": ["a", "b"]})

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from airgate.data.dialects.postgres import TYPES, open_postgres
-from airgate.data.load import LEDGER, Load, LoadRefused
+from airgate.data.loads.load import LEDGER, Load, LoadRefused
 from tests.data.dialects.warehouses import Opened
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from airgate.data.dialects.sqlite import affinity, open_sqlite
-from airgate.data.load import Load, LoadRefused
+from airgate.data.loads.load import Load, LoadRefused
 from tests.data.dialects.warehouses import Opened
 
 

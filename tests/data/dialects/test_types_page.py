@@ -9,9 +9,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from airgate.data.arrowtypes import named_type
 from airgate.data.dialects import postgres, sqlite
 from airgate.data.dialects.duckdb import DuckDB
+from airgate.data.shape.arrowtypes import named_type
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "load.md").read_text()
 ROWS = re.findall(r"^\| `(.+?)` \| ([A-Z][^|]+) \| ([a-z][^|]+) \| ([A-Z]+) \|$", PAGE, re.MULTILINE)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from airgate.data.load import Load, LoadResult, Warehouse
+from airgate.data.loads.load import Load, LoadResult, Warehouse
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ import pyarrow as pa
 from airgate.data.dialects.duckdb import open_duckdb
 from airgate.data.dialects.postgres import open_postgres
 from airgate.data.dialects.sqlite import open_sqlite
-from airgate.data.load import LEDGER, Load, Mode
+from airgate.data.loads.load import LEDGER, Load, Mode
 from airgate.data.loads.staged import StagedWarehouse
 from tests.postgres_server import postgres_server
 

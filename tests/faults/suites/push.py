@@ -161,7 +161,7 @@ def run_case(case: Case, home: Path, pace: float) -> dict[str, Any]:
     """
     import pyarrow as pa
 
-    from airgate.data.frames import write_frame
+    from airgate.data.frames.reading import write_frame
     from airgate.hooks.storage import open_folder
 
     home.mkdir(parents=True)
@@ -208,7 +208,7 @@ def _line(case: Case, home: Path, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dead(report: dict[str, Any]) -> list[int]:
-    from airgate.data.dead_letters import open_dead_letters
+    from airgate.data.store.dead_letters import open_dead_letters
     from airgate.hooks.storage import open_folder
 
     letters = open_dead_letters(open_folder(report["dead_letters"]["path"]))
@@ -225,7 +225,7 @@ def held(line: dict[str, Any]) -> bool:
 def measure(home: Path) -> float:
     """Seconds that a request takes here, undisturbed."""
     # What a try needs is imported here, once: each is a fork of this process, and most of its time is spent pushing.
-    import airgate.data.push
+    import airgate.data.push.pushing
     import airgate.operators.long_read
     import airgate.operators.push_offer  # noqa: F401
 

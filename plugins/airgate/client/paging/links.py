@@ -27,8 +27,8 @@ class LinkScope:
     base_url: str = ""
     """The gateway's address; links must lie below it. Empty for the origin of the page that has the link."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """The connection's own, of its auth: a query parameter of a link that echoes one is left out, since each request gets
-    it anew, and a checkpoint must not hold it. One shorter than 4 characters could be any value, and stays."""
+    """The connection's own, of its auth: a query parameter of a link that echoes one is left out, since each request
+    gets it anew, and a checkpoint must not hold it. One shorter than 4 characters could be any value, and stays."""
 
     def path_of(self, link: str, page_url: str) -> str:
         """The path below the gateway, with its query, that a link leads to.

@@ -19,8 +19,8 @@ import msgspec
 import pyarrow as pa
 
 from airgate.data.dialects.plain import plain
-from airgate.data.load import Load, LoadRefused, LoadResult
 from airgate.data.loads.ledger import Ledger
+from airgate.data.loads.load import Load, LoadRefused, LoadResult
 from airgate.data.loads.refused_rows import RefusedRows
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class DbApiWarehouse:
             self.connection.rollback()
 
     def load(self, load: Load, rows: pa.Table | Iterable[pa.Table]) -> LoadResult:
-        """Put the rows into the table and enter the load, in one transaction; see ``airgate.data.load.Warehouse``."""
+        """Put the rows into the table and enter the load, in one transaction; see ``Warehouse``."""
         tables = iter([rows] if isinstance(rows, pa.Table) else rows)
         self._make_lock(load.table)
         ledger = Ledger(self)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from airgate.data.load import Load
+from airgate.data.loads.load import Load
 
 ROW = "airgate_row"
 """Column of the staging table: the row's place in the load, from 0."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from airgate.data.dialects.dialect import ROW, qualified, quoted
-from airgate.data.load import Load
+from airgate.data.loads.load import Load
 from airgate.data.loads.staged import StagedWarehouse
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pyarrow as pa
 
-from airgate.data.arrowtypes import is_json_text, is_text
-from airgate.data.load import LoadRefused
+from airgate.data.loads.load import LoadRefused
+from airgate.data.shape.arrowtypes import is_json_text, is_text
 
 JSON = "json"
 """Stands for a column of JSON text, which nested values become."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from airgate.data.dialects.dialect import ROW, qualified, quoted
 from airgate.data.dialects.plain import kind, plain, plain_type
-from airgate.data.load import Load, LoadRefused
+from airgate.data.loads.load import Load, LoadRefused
 from airgate.data.loads.staged import StagedWarehouse
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from airgate.data.dialects.dialect import ROW, quoted
 from airgate.data.dialects.plain import kind, plain
-from airgate.data.load import Load, LoadRefused
+from airgate.data.loads.load import Load, LoadRefused
 from airgate.data.loads.staged import StagedWarehouse
 
 TYPES = {

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from airgate.data.dialects.dialect import Dialect, qualified, quoted
-from airgate.data.load import Load, LoadRefused
+from airgate.data.loads.load import Load, LoadRefused
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from airgate.data.load import LEDGER, Load, LoadResult
+from airgate.data.loads.load import LEDGER, Load, LoadResult
 
 _ADDED = {"load_mode": "VARCHAR(7)", "dead_lettered": "BIGINT", "read_cursor": "VARCHAR(4000)"}
 """Columns that a ledger made by an earlier release lacks."""

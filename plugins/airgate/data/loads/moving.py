@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgate.data.dialects.dialect import ROW, Dialect, qualified, quoted
-from airgate.data.load import Load, LoadRefused
+from airgate.data.loads.load import Load, LoadRefused
 from airgate.data.loads.refused_rows import RefusedRows
 
 _KNOWN = "airgate_known"

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from airgate.data.load import Load, LoadRefused
 from airgate.data.loads.ledger import Sql
+from airgate.data.loads.load import Load, LoadRefused
 
 _SHOWN = 200
 """Characters of values that an error shows."""

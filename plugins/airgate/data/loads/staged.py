@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from airgate.data.dialects.dialect import ROW, Dialect, qualified
-from airgate.data.load import Load, LoadResult
 from airgate.data.loads.fitting import fit_columns
 from airgate.data.loads.ledger import Ledger
+from airgate.data.loads.load import Load, LoadResult
 from airgate.data.loads.moving import Move, move_rows
 from airgate.data.loads.refused_rows import RefusedRows
 from airgate.data.loads.staging import STAGING, Coming, check_keys_differ, record, stage, with_places
@@ -37,7 +37,7 @@ class StagedWarehouse:
         return Ledger(self.dialect).cursor(table)
 
     def load(self, load: Load, rows: pa.Table | Iterable[pa.Table]) -> LoadResult:
-        """Put the rows into the table and enter the load, in one transaction; see ``airgate.data.load.Warehouse``."""
+        """Put the rows into the table and enter the load, in one transaction; see ``Warehouse``."""
         dialect, ledger = self.dialect, Ledger(self.dialect)
         ledger.make()
         if earlier := ledger.find(load):

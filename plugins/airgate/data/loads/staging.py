@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from airgate.data.dialects.dialect import ROW, Dialect, quoted
-from airgate.data.load import Load, LoadRefused
+from airgate.data.loads.load import Load, LoadRefused
 
 STAGING = "airgate_staging"
 

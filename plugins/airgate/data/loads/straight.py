@@ -11,7 +11,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from airgate.data.dialects.dialect import Dialect
-from airgate.data.load import Load
+from airgate.data.loads.load import Load
 from airgate.data.loads.moving import Move, move_rows
 from airgate.data.loads.refused_rows import RefusedRows
 

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.manifest import Manifest
-from airgate.data.push_batches import PushBatch
+from airgate.data.push.batches import PushBatch
+from airgate.data.store.manifest import Manifest
 from airgate.policy.errors import KeyReused, OutcomeUnknown
 
 _VERSION = 1

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airgate.data.frames import OpenFolder
-from airgate.data.manifest import Manifest
+from airgate.data.frames.reading import OpenFolder
+from airgate.data.store.manifest import Manifest
 from airgate.policy.idempotency import digest, json_digest
 
 

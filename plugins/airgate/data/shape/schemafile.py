@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from airgate.data.arrowtypes import is_json_text
-from airgate.data.schema import arrow_schema
-from airgate.data.storage import Folder
+from airgate.data.shape.arrowtypes import is_json_text
+from airgate.data.shape.schema import arrow_schema
+from airgate.data.store.storage import Folder
 
 FILE_NAME = "schema.json"
 

@@ -10,10 +10,10 @@ from datetime import datetime
 
 import msgspec
 
-import airgate.data.masking as masking
-from airgate.data.manifest import FILE_NAME, File, Manifest
-from airgate.data.parts import DeadLetter
-from airgate.data.storage import Folder
+import airgate.data.store.masking as masking
+from airgate.data.store.manifest import FILE_NAME, File, Manifest
+from airgate.data.store.parts import DeadLetter
+from airgate.data.store.storage import Folder
 
 FILE_PATTERN = re.compile(r"dead-letters-\d{5,}\.jsonl")
 PURGED = "dead-letters-purged.json"
@@ -131,7 +131,7 @@ def kind_of(reason: str) -> str:
 
 
 def mask_letter(letter: DeadLetter, is_masked: Callable[[masking.Path, bool], bool]) -> DeadLetter:
-    """A dead letter whose record and reason do not show the masked values, see ``airgate.data.masking``."""
+    """A dead letter whose record and reason do not show the masked values, see ``airgate.data.store.masking``."""
     record, values = masking.mask_record(letter.record, is_masked)
     if not values:
         return letter

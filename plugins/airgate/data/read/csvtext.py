@@ -9,9 +9,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from airgate.data.evolution import Evolution, check_evolution
-from airgate.data.misfit import Misfit
-from airgate.data.wiretypes import refuse_non_finite
+from airgate.data.shape.evolution import Evolution, check_evolution
+from airgate.data.shape.misfit import Misfit
+from airgate.data.shape.wiretypes import refuse_non_finite
 
 log = logging.getLogger(__name__)
 

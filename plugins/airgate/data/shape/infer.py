@@ -17,7 +17,7 @@ from typing import NoReturn, TypeAlias
 
 import pyarrow as pa
 
-from airgate.data.arrowtypes import as_json_text
+from airgate.data.shape.arrowtypes import as_json_text
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from airgate.client.message import Response
 from airgate.client.pages import Position
-from airgate.data.manifest import Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.reading import Reached
+from airgate.data.read.pages import Reached
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from airgate.client.pages import Page, PageRequest, Paginator, Position, split_p
 from airgate.client.paging.abilities import Asks, EndsByRefusal, Foresees, Sifts, TakesNull, Totals, able
 from airgate.client.paging.guard import GuardSettings, LoopGuard
 from airgate.client.paging.links import LinkScope
-from airgate.data.ahead import KEPT_EACH, Ahead
-from airgate.data.caps import Caps
+from airgate.data.read.ahead import KEPT_EACH, Ahead
+from airgate.data.read.caps import Caps
 from airgate.policy.errors import GatewayError
 
 __all__ = ["Caps", "Fetch", "PageRequest", "Reached", "read_pages"]
@@ -24,7 +24,7 @@ __all__ = ["Caps", "Fetch", "PageRequest", "Reached", "read_pages"]
 log = logging.getLogger(__name__)
 
 Fetch = Callable[[PageRequest], Response]
-"""Asks for one page; raises a ``GatewayError`` when there is none. ``airgate.data.page_fetch`` has one."""
+"""Asks for one page; raises a ``GatewayError`` when there is none. ``airgate.data.read.page_fetch`` has one."""
 
 _GUARD = GuardSettings()
 

@@ -16,13 +16,13 @@ import pyarrow as pa
 from airgate.client import clock
 from airgate.client.message import Response
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.manifest import Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.parts import PartWriter
-from airgate.data.push_batches import Offered, PushBatch, groups
-from airgate.data.push_progress import PushProgress, begin, refuse_doubt
-from airgate.data.pushed_items import ItemResults
-from airgate.data.storage import Folder
+from airgate.data.push.batches import Offered, PushBatch, groups
+from airgate.data.push.items import ItemResults
+from airgate.data.push.progress import PushProgress, begin, refuse_doubt
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.parts import PartWriter
+from airgate.data.store.storage import Folder
 from airgate.policy.errors import GatewayError, Rejected
 from airgate.policy.redaction import one_line
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airgate.data.evolution import united
-from airgate.data.frames import OpenFolder
-from airgate.data.manifest import FILE_NAME, Calls, File, Manifest
-from airgate.data.schema import describe_schema
+from airgate.data.frames.reading import OpenFolder
+from airgate.data.shape.evolution import united
+from airgate.data.shape.schema import describe_schema
+from airgate.data.store.manifest import FILE_NAME, Calls, File, Manifest
 
 
 def merge_manifests(

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from airgate.data.infer import Observed
+from airgate.data.shape.infer import Observed
 
 Evolution = Literal["evolve", "freeze", "discard"]
 """What becomes of a field that the schema does not know.

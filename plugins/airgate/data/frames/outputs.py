@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from airgate.data.framecheck import Checker, Schema
-from airgate.data.framelibrary import NAMES, library_of, to_table
-from airgate.data.framewriter import FrameWriter
-from airgate.data.manifest import Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.parts import PART_ROWS
-from airgate.data.storage import Folder
+from airgate.data.frames.checking import Checker, Schema
+from airgate.data.frames.library import NAMES, library_of, to_table
+from airgate.data.frames.writing import FrameWriter
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.parts import PART_ROWS
+from airgate.data.store.storage import Folder
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _RESERVED = "return_value"

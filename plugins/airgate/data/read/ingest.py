@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from airgate.client.message import Response
 from airgate.client.pages import Position
-from airgate.data.batch import Batch, Decoder, Onlooker
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.manifest import Calls, Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.parts import PartWriter
-from airgate.data.schemafile import SchemaFile
+from airgate.data.shape.batch import Batch, Decoder, Onlooker
+from airgate.data.shape.misfit import Misfit
+from airgate.data.shape.schemafile import SchemaFile
+from airgate.data.store.manifest import Calls, Manifest
+from airgate.data.store.parts import PartWriter
 from airgate.policy.errors import GatewayError
 
 log = logging.getLogger(__name__)

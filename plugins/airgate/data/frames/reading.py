@@ -12,15 +12,15 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airgate.data.arrowtypes import named_type
-from airgate.data.evolution import conform
-from airgate.data.framelibrary import from_table, to_table
-from airgate.data.framewriter import FrameWriter, merged_schema
-from airgate.data.manifest import File, Manifest
-from airgate.data.partition import NULL
-from airgate.data.parts import PART_ROWS
-from airgate.data.schema import describe_schema
-from airgate.data.storage import Folder
+from airgate.data.frames.library import from_table, to_table
+from airgate.data.frames.writing import FrameWriter, merged_schema
+from airgate.data.shape.arrowtypes import named_type
+from airgate.data.shape.evolution import conform
+from airgate.data.shape.schema import describe_schema
+from airgate.data.store.manifest import File, Manifest
+from airgate.data.store.partition import NULL
+from airgate.data.store.parts import PART_ROWS
+from airgate.data.store.storage import Folder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
-from airgate.data.evolution import conform, united
-from airgate.data.manifest import FILE_NAME, Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.parts import PART_ROWS, PartWriter
-from airgate.data.storage import Folder
+from airgate.data.shape.evolution import conform, united
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import FILE_NAME, Manifest
+from airgate.data.store.parts import PART_ROWS, PartWriter
+from airgate.data.store.storage import Folder
 
 
 class FrameWriter:

@@ -16,18 +16,18 @@ import pyarrow as pa
 
 from airgate.client.message import Response, headers_of
 from airgate.client.pages import Page, Position
-from airgate.data.batch import Batch, Onlooker
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.decode import RecordDecoder
 from airgate.data.extract import Collection, batch_of
-from airgate.data.ingest import Resumed
-from airgate.data.lanes import in_order
-from airgate.data.manifest import Manifest
-from airgate.data.parents import Parents, as_path_text
-from airgate.data.reading import Caps, Fetch, Reached, read_pages
-from airgate.data.readthrough import PositionRefused, Source, read_through
-from airgate.data.schemafile import SchemaFile
-from airgate.data.storage import Folder
+from airgate.data.read.ingest import Resumed
+from airgate.data.read.lanes import in_order
+from airgate.data.read.pages import Caps, Fetch, Reached, read_pages
+from airgate.data.read.parents import Parents, as_path_text
+from airgate.data.read.readthrough import PositionRefused, Source, read_through
+from airgate.data.shape.batch import Batch, Onlooker
+from airgate.data.shape.decode import RecordDecoder
+from airgate.data.shape.schemafile import SchemaFile
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 from airgate.policy.errors import InvalidResponse, NotFound, Rejected, Unauthorized
 from airgate.policy.idempotency import digest
 

@@ -12,21 +12,21 @@ import pyarrow as pa
 
 from airgate.client.pages import Position
 from airgate.client.streamed import StreamedResponse
-from airgate.data.batch import Batch, Decoder, Onlooker
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.csvtext import CsvDecoder, header_of, text_schema
-from airgate.data.cutting import Piece, StreamChanged, Unreadable, cut, decompressed
-from airgate.data.decode import RecordDecoder
-from airgate.data.evolution import Evolution, check_evolution
 from airgate.data.extract import SAMPLE_RECORDS
-from airgate.data.infer import infer_schema
-from airgate.data.ingest import Resumed
-from airgate.data.layout import DEFAULT_LAYOUT, Layout
-from airgate.data.manifest import Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.readthrough import Plan, PositionRefused, Source, read_through
-from airgate.data.schemafile import SchemaFile
-from airgate.data.storage import Folder
+from airgate.data.read.csvtext import CsvDecoder, header_of, text_schema
+from airgate.data.read.cutting import Piece, StreamChanged, Unreadable, cut, decompressed
+from airgate.data.read.ingest import Resumed
+from airgate.data.read.readthrough import Plan, PositionRefused, Source, read_through
+from airgate.data.shape.batch import Batch, Decoder, Onlooker
+from airgate.data.shape.decode import RecordDecoder
+from airgate.data.shape.evolution import Evolution, check_evolution
+from airgate.data.shape.infer import infer_schema
+from airgate.data.shape.misfit import Misfit
+from airgate.data.shape.schemafile import SchemaFile
+from airgate.data.store.layout import DEFAULT_LAYOUT, Layout
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.storage import Folder
 from airgate.policy.errors import GatewayError
 from airgate.policy.idempotency import digest
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from airgate.client.pages import Position
-from airgate.data.batch import Batch, Decoder, Onlooker
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.evolution import Evolution
-from airgate.data.infer import infer_schema
-from airgate.data.ingest import Ingest, Resumed, first_records, resumed
-from airgate.data.layout import Layout
-from airgate.data.manifest import Manifest
-from airgate.data.parts import PartWriter
-from airgate.data.schemafile import SchemaFile
-from airgate.data.storage import Folder
+from airgate.data.read.ingest import Ingest, Resumed, first_records, resumed
+from airgate.data.shape.batch import Batch, Decoder, Onlooker
+from airgate.data.shape.evolution import Evolution
+from airgate.data.shape.infer import infer_schema
+from airgate.data.shape.schemafile import SchemaFile
+from airgate.data.store.layout import Layout
+from airgate.data.store.manifest import Manifest
+from airgate.data.store.parts import PartWriter
+from airgate.data.store.storage import Folder
 
 log = logging.getLogger(__name__)
 

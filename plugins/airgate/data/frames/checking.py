@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import msgspec
 import pyarrow as pa
 
-from airgate.data.framelibrary import Library, from_table, to_table
-from airgate.data.misfit import Misfit
+from airgate.data.frames.library import Library, from_table, to_table
+from airgate.data.shape.misfit import Misfit
 from airgate.policy.redaction import MASK, is_secret_name
 
 _SHOWN = 5

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from airgate.data.dead_letters import FILE_PATTERN, PURGED, Purged, read_purged
-from airgate.data.storage import Folder
+from airgate.data.store.dead_letters import FILE_PATTERN, PURGED, Purged, read_purged
+from airgate.data.store.storage import Folder
 
 _AGE = re.compile(r"(\d+)\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

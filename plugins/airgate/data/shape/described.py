@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from airgate.data.schema import arrow_schema
+from airgate.data.shape.schema import arrow_schema
 from airgate.openapi import Document
 from airgate.openapi.library import Library, Node
 from airgate.openapi.styles import is_json

@@ -10,12 +10,12 @@ from itertools import groupby
 import msgspec
 import pyarrow as pa
 
-from airgate.data.dead_letters import DeadLetters, kind_of, open_dead_letters, read_manifest
-from airgate.data.decode import RecordDecoder
-from airgate.data.manifest import FILE_NAME, Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.parts import DeadLetter, PartWriter
-from airgate.data.storage import Folder
+from airgate.data.shape.decode import RecordDecoder
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.dead_letters import DeadLetters, kind_of, open_dead_letters, read_manifest
+from airgate.data.store.manifest import FILE_NAME, Manifest
+from airgate.data.store.parts import DeadLetter, PartWriter
+from airgate.data.store.storage import Folder
 from airgate.policy.idempotency import digest
 
 REPLAYED = "dead-letters-replayed.json"

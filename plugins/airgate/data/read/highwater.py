@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.manifest import Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.reading import Reached
-from airgate.data.watermark import Watermark, higher, watermark_of
+from airgate.data.read.pages import Reached
+from airgate.data.read.watermark import Watermark, higher, watermark_of
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.manifest import Manifest
 
 _KEY = "watermark"
 

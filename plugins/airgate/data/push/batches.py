@@ -9,10 +9,10 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from airgate.data.dead_letters import DeadLetters
-from airgate.data.frames import OpenFolder, read_tables, recut
-from airgate.data.manifest import Manifest
-from airgate.data.misfit import Misfit
+from airgate.data.frames.reading import OpenFolder, read_tables, recut
+from airgate.data.shape.misfit import Misfit
+from airgate.data.store.dead_letters import DeadLetters
+from airgate.data.store.manifest import Manifest
 from airgate.policy.idempotency import digest
 
 Record: TypeAlias = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from airgate.data.arrowtypes import as_json_text, is_json_text, named_type
+from airgate.data.shape.arrowtypes import as_json_text, is_json_text, named_type
 
 SchemaSource: TypeAlias = pa.Schema | Mapping[str, Any] | str | Path
 """An Arrow schema, a JSON Schema of one record, or the path of a file that holds one."""

@@ -11,14 +11,14 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airgate.data.arrowtypes import is_text
-from airgate.data.evolution import conform
-from airgate.data.layout import DEFAULT_LAYOUT, PART_ROWS, Layout
-from airgate.data.manifest import FILE_NAME, File, Manifest
-from airgate.data.misfit import Misfit
-from airgate.data.partition import check_partition_columns, partitions
-from airgate.data.schema import describe_schema
-from airgate.data.storage import Content, Folder
+from airgate.data.shape.arrowtypes import is_text
+from airgate.data.shape.evolution import conform
+from airgate.data.shape.misfit import Misfit
+from airgate.data.shape.schema import describe_schema
+from airgate.data.store.layout import DEFAULT_LAYOUT, PART_ROWS, Layout
+from airgate.data.store.manifest import FILE_NAME, File, Manifest
+from airgate.data.store.partition import check_partition_columns, partitions
+from airgate.data.store.storage import Content, Folder
 
 __all__ = ["PART_ROWS", "DeadLetter", "PartWriter"]
 
@@ -58,7 +58,7 @@ class PartWriter:
 
     Args:
         folder: Where the files go.
-        schema: Of the parts. It grows when a table comes with more columns (``airgate.data.evolution``).
+        schema: Of the parts. It grows when a table comes with more columns (``airgate.data.shape.evolution``).
         manifest: What an earlier attempt already made durable.
         part_rows: Rows after which a part is due, instead of the layout's.
         layout: Sizes and form of the parts.
@@ -110,7 +110,7 @@ class PartWriter:
     def _redacted(self, letter: DeadLetter) -> DeadLetter:
         if not self._redact_fields:
             return letter
-        from airgate.data.dead_letters import redact_letter  # which reads what is written here
+        from airgate.data.store.dead_letters import redact_letter  # which reads what is written here
 
         return redact_letter(letter, self._redact_fields)
 

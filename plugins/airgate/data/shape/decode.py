@@ -14,11 +14,11 @@ import msgspec
 import pyarrow as pa
 import pyarrow.json as pj
 
-from airgate.data.arrowtypes import is_json_text, is_text
-from airgate.data.evolution import Evolution, check_evolution, conform, grown
-from airgate.data.infer import observe
-from airgate.data.misfit import Misfit
-from airgate.data.wiretypes import may_hold_floats, refuse_non_finite, to_schema, wire_schema
+from airgate.data.shape.arrowtypes import is_json_text, is_text
+from airgate.data.shape.evolution import Evolution, check_evolution, conform, grown
+from airgate.data.shape.infer import observe
+from airgate.data.shape.misfit import Misfit
+from airgate.data.shape.wiretypes import may_hold_floats, refuse_non_finite, to_schema, wire_schema
 
 __all__ = ["Misfit", "RecordDecoder"]
 

@@ -1,0 +1,1 @@
+"""What records look like: schemas declared, described or inferred, and how they grow."""

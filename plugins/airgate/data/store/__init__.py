@@ -1,0 +1,1 @@
+"""Data sets in storage: parts, manifests, dead letters."""
