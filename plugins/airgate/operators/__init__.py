@@ -5,10 +5,12 @@ from airgate.operators.gateway import GatewayOperator
 from airgate.operators.incremental import Incremental
 from airgate.operators.load import TableLoadOperator
 from airgate.operators.merge import MergeManifestsOperator
+from airgate.operators.push import GatewayPushOperator
 
 __all__ = [
     "GatewayExtractOperator",
     "GatewayOperator",
+    "GatewayPushOperator",
     "Incremental",
     "MergeManifestsOperator",
     "TableLoadOperator",
