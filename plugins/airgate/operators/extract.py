@@ -203,7 +203,7 @@ class GatewayExtractOperator(BaseOperator):
         from airgate.hooks.lineage import Lineage, folder_of, report_assets, route_of
         from airgate.operators.extract_read import ExtractRead
         from airgate.operators.long_read import PageCalls, read_patiently
-        from airgate.operators.task_call import Patience
+        from airgate.operators.patience import Patience
 
         window = self._window(context)
         store = context["task_state_store"]

@@ -207,7 +207,8 @@ class GatewayOperator(BaseOperator):
 
     def _make(self, context: Context, *, resumed: bool) -> Any:
         # Imported here, as every parse of a DAG file would pay for it otherwise.
-        from airgate.operators.task_call import Patience, make_call
+        from airgate.operators.patience import Patience
+        from airgate.operators.task_call import make_call
 
         call, store = self._call(context), context["task_state_store"]
         with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airgate.client import clock
 from airgate.hooks.call import Call
-from airgate.hooks.waits import TaskDeadline, long_wait, refuse_beyond
-from airgate.policy.errors import GatewayError, RateLimited
+from airgate.hooks.waits import TaskDeadline
+from airgate.policy.errors import GatewayError
 
 if TYPE_CHECKING:
     from airgate.client.message import Params, Response
     from airgate.hooks.gateway import GatewayHook
-    from airgate.operators.task_call import Patience
-
-log = logging.getLogger(__name__)
+    from airgate.operators.patience import Patience
 
 T = TypeVar("T")
-
-_SPENT = {"defer": "in the triggerer", "inline": "in this worker"}
 
 
 class PageCalls:
@@ -95,28 +90,11 @@ def read_patiently(
     time = TaskDeadline(context, patience.deadline or 0)
     calls.ends = time.start(resumed=resumed)
     calls.come_back(time.place)
-    mode = patience.mode or gateway.long_wait
-    if mode == "defer" and not patience.deferrable:
-        mode = "retry"
     while True:
         began, answered = clock.now(), calls.answered
         try:
             return read()
         except GatewayError as error:
-            wait = long_wait(error, gateway)
-            if wait is None:
-                raise
-            time.leaves(wait, error)
-            place = error.place if isinstance(error, RateLimited) else ""
             if calls.answered > answered:
                 time.attempts = 0
-            time.count(0 if place else max(error.attempts, 1), place)
-            if mode == "retry" or (not place and time.attempts >= gateway.retry.attempts):
-                raise
-            if mode == "inline":
-                refuse_beyond(gateway.retry.deadline and began + gateway.retry.deadline, wait, error)
-            log.warning("%s; the wait of %.0f s is spent %s", error, wait, _SPENT[mode])
-            if mode == "defer":
-                patience.defer(clock.now() + wait)
-            clock.sleep(wait)
-            calls.come_back(place)
+            calls.come_back(patience.spend(error, gateway, time, began))

@@ -206,9 +206,9 @@ class GatewayPushOperator(BaseOperator):
         from airgate.data.push.pushing import Push, push
         from airgate.hooks.state import TaskStateCheckpoint
         from airgate.operators.long_read import read_patiently
+        from airgate.operators.patience import Patience
         from airgate.operators.push_call import BatchCalls
         from airgate.operators.push_offer import offered_by
-        from airgate.operators.task_call import Patience
         from airgate.policy.idempotency import digest
 
         ti, batch_call = context["ti"], self._batch_call()

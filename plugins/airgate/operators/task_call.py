@@ -7,15 +7,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import Any
 
 from airgate.client import clock
 from airgate.client.message import Request, Response
 from airgate.hooks.call import Call, as_call, build_request, fingerprint, is_streamed, with_key, with_own_key
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.waits import LongWait, TaskDeadline, long_wait, refuse_beyond
+from airgate.hooks.waits import TaskDeadline
 from airgate.hooks.writes import Write
-from airgate.policy.errors import GatewayError, NotFound, OutcomeUnknown, RateLimited
+from airgate.operators.patience import Patience
+from airgate.policy.errors import GatewayError, NotFound, OutcomeUnknown
 from airgate.policy.idempotency import SAFE_METHODS, use_of_key
 from airgate.policy.retry import IDEMPOTENT_METHODS
 
@@ -23,19 +24,6 @@ log = logging.getLogger(__name__)
 
 Reconcile = Callable[[GatewayHook], Response | bool | None]
 """Says whether a write happened: its response or True, False when it did not, None when nobody knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How a task waits."""
-
-    defer: Callable[[float], NoReturn]
-    """Gives the worker back until a Unix time."""
-    mode: LongWait | None = None
-    """None for the connection's."""
-    deferrable: bool = True
-    deadline: float | None = None
-    """Seconds over all tries, 0 for no limit; None for the connection's ``task_deadline``."""
 
 
 def make_call(
@@ -69,35 +57,14 @@ def make_call(
     ends = time.start(resumed=resumed)
     call = hook.resolve(call)
     request, write = _prepared(hook, call, context)
-    mode = patience.mode or gateway.long_wait
-    if mode == "defer" and not patience.deferrable:
-        mode = "retry"
     began = clock.now()
     attempts = _Attempts(hook, call, request, write, reconcile, ends, time.place)
     while True:
         try:
             return attempts.make()
         except GatewayError as error:
-            wait = long_wait(error, gateway)
-            if wait is None:
-                raise
-            time.leaves(wait, error)
-            place = error.place if isinstance(error, RateLimited) else ""
-            # In line for our own limits one gets on, and a deadline ends it. A service that is asked again and again,
-            # and a circuit that stays open, are not waited for without end.
-            time.count(0 if place else max(error.attempts, 1), place)
-            if mode == "retry" or (not place and time.attempts >= gateway.retry.attempts):
-                raise
-            if mode == "inline":
-                refuse_beyond(gateway.retry.deadline and began + gateway.retry.deadline, wait, error)
-            log.warning("%s; the wait of %.0f s is spent %s", error, wait, _PLACE[mode])
-            if mode == "defer":
-                patience.defer(clock.now() + wait)
-            clock.sleep(wait)
+            place = patience.spend(error, gateway, time, began)
             attempts = dataclasses.replace(attempts, place=place)
-
-
-_PLACE = {"defer": "in the triggerer", "inline": "in this worker"}
 
 
 def _prepared(hook: GatewayHook, call: Call, context: Any) -> tuple[Request, Write | None]:
