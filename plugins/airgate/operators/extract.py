@@ -212,7 +212,7 @@ class GatewayExtractOperator(BaseOperator):
                 hook.tally.add(earlier)
             query = {**(self.query or {}), **(window.params if window else {})}
             calls = PageCalls(hook)
-            links = LinkScope(hook.gateway.base_url, hook.gateway.secrets)
+            links = LinkScope(hook.gateway.base_url, hook.gateway.auth.secrets)
             fetch = PageFetch(
                 *(calls, self.path, query, self.method), headers=self.headers or {}, json=self.json, links=links
             )
