@@ -254,6 +254,7 @@ def test_a_second_fake_in_a_test_takes_nothing_away() -> None:
             other.on("GET", "/y", {"ok": 1})
             GatewayHook("other").call("GET", "/y")
         GatewayHook("oauth").call("GET", "/x")
+        assert [call.path for call in gateway.calls].count("/token") == 1
 
 
 def test_a_test_does_not_know_the_retries_of_another() -> None:
