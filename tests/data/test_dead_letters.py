@@ -27,7 +27,8 @@ from airgate.data.store.manifest import Manifest
 from airgate.data.store.parts import DeadLetter, PartWriter
 from airgate.data.store.replay import NothingFits, replay
 from airgate.data.store.retention import find_expired, parse_age, purge
-from airgate.data.store.storage import Folder
+from airgate.data.store.sink import Sink
+from airgate.data.store.storage import Content, Folder
 
 STRICT = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("size", pa.int64())])
 MENDED = pa.schema([pa.field("id", pa.int64(), nullable=False), pa.field("size", pa.float64())])
@@ -220,11 +221,19 @@ class Killed(Folder):
 
     left = 0
 
-    def write(self, name: str, content: bytes) -> None:
+    def create(self, name: str) -> Sink:
+        if name.startswith("part-"):
+            self._count()
+        return super().create(name)
+
+    def write(self, name: str, content: Content) -> None:
+        self._count()
+        super().write(name, content)
+
+    def _count(self) -> None:
         if Killed.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         Killed.left -= 1
-        super().write(name, content)
 
 
 def _replay_until(path: Path, writes: int) -> None:

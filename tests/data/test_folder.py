@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import fsspec
 import pyarrow as pa
@@ -21,55 +15,7 @@ from airgate.data.store.layout import Layout
 from airgate.data.store.storage import Folder
 from airgate.pagination import OffsetPages
 from tests.data.reads import FileCheckpoint, Texts, local, table_of
-
-BUCKET = "airgate-test"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[fsspec.AbstractFileSystem]:
-    """A client of an S3 server of its own, with one empty bucket."""
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto")
-    program = (
-        "import sys; from moto.server import ThreadedMotoServer; server = ThreadedMotoServer('127.0.0.1', 0);"
-        "server.start(); print('port', server.get_host_and_port()[1], flush=True); sys.stdin.read()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        port = next(line.split()[1] for line in process.stdout if line.startswith("port "))
-        address = f"http://127.0.0.1:{port}"
-        _wait(address)
-        keys = {"key": "testing", "secret": "testing", "client_kwargs": {"region_name": "eu-central-1"}}
-        fs = fsspec.filesystem("s3", endpoint_url=address, skip_instance_cache=True, **keys)
-        fs.mkdir(BUCKET)
-        yield fs
-    finally:
-        process.communicate(timeout=20)
-
-
-def _wait(address: str) -> None:
-    for _ in range(200):
-        try:
-            urlopen(f"{address}/moto-api/", timeout=5).close()
-        except URLError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError(f"no S3 server at {address}")
-
-
-@pytest.fixture(params=["file", "memory", "s3"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
-    """A folder that is not there yet, on each kind of file system."""
-    if request.param == "file":
-        return local(tmp_path / "a" / "out")
-    path = f"{BUCKET}/{tmp_path.name}/out"
-    if request.param == "s3":
-        return Folder(request.getfixturevalue("s3"), path, f"s3://{path}")
-    return Folder(fsspec.filesystem("memory"), f"/{path}", f"memory://{path}")
+from tests.s3_server import BUCKET
 
 
 def names(folder: Folder) -> set[str]:

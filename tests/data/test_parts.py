@@ -19,6 +19,7 @@ from airgate.data.shape.misfit import Misfit
 from airgate.data.store.layout import Layout
 from airgate.data.store.partition import NULL, partitions
 from airgate.data.store.parts import PartWriter
+from airgate.data.store.sink import Sink
 from airgate.pagination import OffsetPages
 from tests.data.reads import FileCheckpoint, Texts, letters_of, local, table_of
 
@@ -158,10 +159,10 @@ def test_a_failed_write_counts_nothing(tmp_path: Path) -> None:
     """When the disk is full in the middle of a flush, the manifest still describes what is durable."""
 
     class Full(type(local(tmp_path))):  # type: ignore[misc]
-        def write(self, name: str, content: Any) -> None:
+        def create(self, name: str) -> Sink:
             if name.startswith("part"):
                 raise OSError("no space left on device")
-            super().write(name, content)
+            return super().create(name)
 
     place = local(tmp_path)
     writer = PartWriter(Full(place.fs, place.path, place.uri), SCHEMA)
@@ -171,6 +172,8 @@ def test_a_failed_write_counts_nothing(tmp_path: Path) -> None:
         writer.flush()
     writer.manifest.check()
     assert (writer.manifest.received, writer.manifest.dead_letters) == (0, [])
+    with pytest.raises(ValueError, match="an earlier write failed"):
+        writer.flush()
 
 
 def test_named_fields_are_masked_in_dead_letters(tmp_path: Path) -> None:

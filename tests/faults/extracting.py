@@ -1,36 +1,48 @@
 """A process that runs an extract task and kills itself, with SIGKILL, at one of the steps of the read.
 
-A step is a page that is asked for or has come, a file that is about to be written, written but not in its place yet, or
-in its place, and an entry of Airflow's stores before and after it is made. So every boundary of the read is a moment to
-die at, and the same one each time.
+A step is a page that is asked for or has come, a file that is about to be written, begun, written but not in its place
+yet, in its place, or removed, a row group of a part, and an entry of Airflow's stores before and after it is made. So
+every boundary of the read is a moment to die at, and the same one each time.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from airflow.sdk import Asset
+from airflow.sdk.io import attach
+from fsspec.implementations.local import LocalFileSystem
 
+from airgate.data.read import ingest
+from airgate.data.store import part_list
+from airgate.data.store.part_file import PartFile
 from airgate.data.store.storage import Folder
 from airgate.operators import GatewayExtractOperator, Incremental, extract_read
 from airgate.operators.long_read import PageCalls
 from airgate.pagination import CursorPages, OffsetPages
 from tests.faults.records_service import PAGE, PARENTS
+from tests.s3_server import BUCKET, s3_client
 from tests.state_store import FileStore
 
 # Imported when a task runs, and here before processes are forked: each would spend half its time on it otherwise.
 assert extract_read
 
-Mode = Literal["pages", "in flight", "prefetch", "children", "incremental", "inferred"]
-MODES: tuple[Mode, ...] = ("pages", "in flight", "prefetch", "children", "incremental", "inferred")
+Mode = Literal[
+    "pages", "in flight", "prefetch", "children", "incremental", "inferred", "partitioned", "row groups", "s3"
+]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 PART_ROWS = 25
+ROW_GROUP_ROWS = 7
+PIECE_BYTES = 400
+"""So few that every second part or so makes a piece of the list of parts, which otherwise takes dozens of them."""
 IN_FLIGHT = 3
 
 RECORDS = Asset("records")
@@ -39,6 +51,7 @@ SCHEMA = {
         "id": {"type": "integer"},
         "value": {"type": "integer"},
         "at": {"type": "string", "format": "date-time"},
+        "kind": {"type": "string"},
     },
     "required": ["id"],
 }
@@ -65,6 +78,9 @@ def task(mode: Mode) -> GatewayExtractOperator:
             "incremental": Incremental(param="since", field="at", asset=RECORDS),
         },
         "inferred": {"path": "/records", "paginator": offsets, "schema": None},
+        "partitioned": {"path": "/records", "paginator": offsets, "partition_by": ["kind"]},
+        "row groups": {"path": "/records", "paginator": offsets, "row_group_rows": ROW_GROUP_ROWS},
+        "s3": {"path": "/records", "paginator": offsets, "row_group_rows": ROW_GROUP_ROWS},
     }[mode]
     return GatewayExtractOperator(**{"task_id": "t", "schema": SCHEMA, "part_rows": PART_ROWS, **arguments})
 
@@ -105,29 +121,50 @@ class Steps:
     def watch(self) -> None:
         """Make the read of this process take its steps here."""
         PageCalls.__call__ = self.around(lambda *_: "page", PageCalls.__call__)  # type: ignore[method-assign]
-        Folder.write = self.around(lambda folder, name, content: name, Folder.write)  # type: ignore[method-assign]
+        Folder.write = self.around(lambda folder, name, content: _plain(name), Folder.write)  # type: ignore[method-assign]
+        Folder.create = self.around(lambda folder, name: f"begin {_plain(name)}", Folder.create)  # type: ignore[method-assign]
+        PartFile.append = self.around(lambda *_: "row group", PartFile.append)  # type: ignore[method-assign]
+        PartFile.commit = self.around(lambda *_: "end of part", PartFile.commit)  # type: ignore[method-assign]
+        Folder.remove = self.around(lambda *_, **__: "tidying", Folder.remove)  # type: ignore[method-assign]
+        LocalFileSystem.rm_file = self.around(lambda *_: "removal", LocalFileSystem.rm_file)
         FileStore.set = self.around(lambda store, key, value: key, FileStore.set)  # type: ignore[method-assign]
         replace = Path.replace
 
         def in_place(path: Path, target: Path) -> Path:
             if path.name.startswith("."):  # the store's own file is another matter
-                self(f"unplaced {Path(target).name}")
+                self(f"unplaced {_plain(Path(target).name)}")
             return replace(path, target)
 
         Path.replace = in_place  # type: ignore[method-assign]
 
 
-def extract(mode: Mode, address: str, home: Path, last: int) -> None:
+def _plain(name: str) -> str:
+    """The name of a file without what differs from run to run."""
+    return re.sub(r"^(part-list-\d+)-\w+", r"\1", name)
+
+
+def data_root(mode: Mode, home: Path) -> str:
+    """Where the data sets of a mode are."""
+    return f"s3://{BUCKET}/{home.name}/data" if mode == "s3" else f"file://{home}/data"
+
+
+def extract(mode: Mode, address: str, s3: str, home: Path, last: int) -> None:
     """Run the task in this process, as one try of it.
 
     Args:
         mode: Which.
         address: Of the service.
+        s3: Address of an S3 server.
         home: Folder for data and stores, which outlive the process.
         last: Step to die at, 0 for none.
     """
     os.environ["AIRFLOW_CONN_GATEWAY_DEFAULT"] = f'{{"conn_type": "gateway", "host": "{address}"}}'
-    os.environ["AIRFLOW__AIRGATE__DATA_ROOT"] = f"file://{home}/data"
+    os.environ["AIRFLOW__AIRGATE__DATA_ROOT"] = data_root(mode, home)
+    part_list.PIECE_BYTES = PIECE_BYTES
+    if mode == "s3":
+        attach("s3", fs=s3_client(s3))
+    if mode in ("row groups", "s3"):
+        ingest.DECODED_TOGETHER = 1  # a page at a time, so that a row group may end between two of them
     with (home / "log").open("a") as log:  # what is said here is no line of the suite
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

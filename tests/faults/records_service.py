@@ -26,7 +26,8 @@ PARENTS = {f"p{number}": count for number, count in enumerate((25, 0, 31, 10, 49
 def record(number: int) -> dict[str, Any]:
     """One record; ``at`` falls, so that the watermark of a read is in its first part."""
     value: int | str = "damaged" if number % BAD_EVERY == 0 else number
-    return {"id": number, "value": value, "at": f"2024-01-31T{23 - number // 10:02}:00:00Z"}
+    at = f"2024-01-31T{23 - number // 10:02}:00:00Z"
+    return {"id": number, "value": value, "at": at, "kind": "ab"[number % 2]}
 
 
 class RecordsService(ThreadingHTTPServer):

@@ -13,7 +13,7 @@ from tests.faults.suites import extract
 from tests.faults.suites.extract import Case, Outcome, cases, sample
 
 SEED = int(os.environ.get("AIRGATE_FAULTS_SEED") or 1)
-RUNS = 12
+RUNS = 2 * len(MODES)
 
 
 @pytest.mark.faults
@@ -36,8 +36,8 @@ def test_every_step_of_every_mode_is_a_case() -> None:
     ]
     assert len(everything) == len(MODES) * (20 + extract.STORMS)
     assert everything == cases(counts, SEED) != cases(counts, SEED + 1)
-    drawn = sample(everything, 12, SEED)
-    assert drawn == sample(everything, 12, SEED)
+    drawn = sample(everything, RUNS, SEED)
+    assert drawn == sample(everything, RUNS, SEED)
     assert [case.mode for case in drawn] == [*MODES, *MODES]
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from airgate.client.pages import Paginator, Position
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.read.ingest import Resumed
 from airgate.data.read.pages import Fetch, Reached, read_pages
 from airgate.data.read.readthrough import Plan, PositionRefused, Source, read_through
+from airgate.data.read.standing import Resumed
 from airgate.data.shape.batch import Batch, Onlooker
 from airgate.data.shape.decode import RecordDecoder
 from airgate.data.shape.evolution import Evolution, check_evolution

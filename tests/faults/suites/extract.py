@@ -1,4 +1,4 @@
-"""Reads in which the process is killed: at every page, part, checkpoint and commit in turn, then tried again.
+"""Reads whose process is killed: at every page, row group, part, list, checkpoint and commit in turn, then tried again.
 
 Each case runs the task in a process that dies at one step, and again in one that lives; its data set is then compared,
 record by record, with the collection. Some cases die several times in a row. One JSON line a case, and a summary last.
@@ -7,10 +7,12 @@ record by record, with the collection. Some cases die several times in a row. On
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import multiprocessing
 import random
+import re
 import shutil
 import signal
 import sys
@@ -22,13 +24,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airgate.data.store.storage import Folder
 from interrupts import INTERRUPTS, Interrupted
 from tests.faults import extracting
 from tests.faults.extracting import IN_FLIGHT, MODES, PART_ROWS, Mode
 from tests.faults.records_service import BAD_EVERY, PAGE, PARENTS, TOTAL, RecordsService, record, records_service
+from tests.s3_server import BUCKET, s3_client, s3_server
 
 PATIENCE = 60.0
 """Seconds for a process; one that takes longer fails the case."""
@@ -111,14 +116,38 @@ def most_again(mode: Mode) -> int:
     return -(-PART_ROWS // PAGE) + 1 + ahead
 
 
-def run_case(case: Case, service: RecordsService, home: Path) -> Outcome:
+@dataclass(frozen=True)
+class World:
+    """What outlives the processes."""
+
+    service: RecordsService
+    s3: str
+    """Address of the S3 server."""
+    home: Path
+    """Folder for all else."""
+
+    def folder(self, mode: Mode) -> Folder:
+        """Where the data set goes."""
+        uri = f"{extracting.data_root(mode, self.home)}/d/r/t"
+        fs = s3_client(self.s3) if mode == "s3" else fsspec.filesystem("file")
+        return Folder(fs, fs._strip_protocol(uri), uri)
+
+    def begin_anew(self, mode: Mode) -> None:
+        """Remove what earlier cases left."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+        if mode == "s3":
+            self.folder(mode).remove(re.compile(".*"), but=())
+
+
+def run_case(case: Case, world: World) -> Outcome:
     """Let the processes die one after the other, then one live, and look at what is there."""
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    world.begin_anew(case.mode)
+    service, home = world.service, world.home
     died, died_at, wrong, asked_before, again = 0, [], [], set[str](), 0
     for step in (*case.steps, 0):
         service.asked.clear()
-        process = _PROCESSES.Process(target=extracting.extract, args=(case.mode, service.address, home, step))
+        process = _PROCESSES.Process(target=extracting.extract, args=(case.mode, service.address, world.s3, home, step))
         process.start()
         process.join(PATIENCE)
         if process.is_alive():
@@ -136,7 +165,7 @@ def run_case(case: Case, service: RecordsService, home: Path) -> Outcome:
             wrong.append(f"a try ended with exit code {process.exitcode}")
     if not (home / "succeeded").exists():
         return Outcome(died, died_at, 0, 0, [*wrong, "no try succeeded"], again)
-    return _compared(case.mode, home, died, died_at, wrong, again)
+    return _compared(case.mode, world, died, died_at, wrong, again)
 
 
 def _ahead_of_its_data(home: Path) -> list[str]:
@@ -146,40 +175,45 @@ def _ahead_of_its_data(home: Path) -> list[str]:
     return [f"{path.name} is ahead of its data" for path in there if not complete]
 
 
-def _compared(mode: Mode, home: Path, died: int, died_at: list[str], wrong: list[str], again: int) -> Outcome:
-    folder = home / "data/d/r/t"
-    manifest = json.loads((folder / "manifest.json").read_text())
-    tables = [pq.read_table(io.BytesIO((folder / part["name"]).read_bytes())) for part in manifest["parts"]]
+def _compared(mode: Mode, world: World, died: int, died_at: list[str], wrong: list[str], again: int) -> Outcome:
+    folder = world.folder(mode)
+    manifest = json.loads(folder.read("manifest.json"))
+    contents = {file["name"]: folder.read(file["name"]) for file in manifest["parts"] + manifest["dead_letters"]}
+    wrong += [
+        f"{file['name']} is not the file of the manifest"
+        for file in manifest["parts"] + manifest["dead_letters"]
+        if hashlib.sha256(contents[file["name"]]).hexdigest() != file["sha256"]
+    ]
+    tables = [pq.read_table(io.BytesIO(contents[part["name"]]), partitioning=None) for part in manifest["parts"]]
     table = pa.concat_tables(tables, promote_options="permissive").to_pydict()
     parents = table.get("parent") or [None] * len(table["id"])
     found = list(zip(parents, table["id"], strict=True))
     wanted = [(name, number) for name, number in everything(mode) if fits(mode, number)]
-    lines = [line for file in manifest["dead_letters"] for line in (folder / file["name"]).read_text().splitlines()]
+    lines = [line for file in manifest["dead_letters"] for line in contents[file["name"]].splitlines()]
     letters = sorted(json.loads(json.loads(line)["record"])["id"] for line in lines)
     if letters != sorted(number for _, number in everything(mode) if not fits(mode, number)):
         wrong.append(f"the dead letters are {letters}")
-    if found != wanted:
+    if (sorted(found) if mode == "partitioned" else found) != wanted:
         wrong.append("the records are not those of the collection in its order")
     if manifest["received"] != len(everything(mode)):
         wrong.append(f"received {manifest['received']}")
-    named = {file["name"] for file in manifest["parts"] + manifest["dead_letters"]} | {"manifest.json", "schema.json"}
-    if left := {path.name for path in folder.iterdir()} - named:
+    if left := set(folder.sizes()) - contents.keys() - {"manifest.json", "schema.json"}:
         wrong.append(f"left behind: {sorted(left)}")
     if again > most_again(mode):
         wrong.append(f"{again} pages were asked for again, not {most_again(mode)} at the most")
     if mode == "incremental":
-        store = json.loads((home / "asset.json").read_text())
+        store = json.loads((world.home / "asset.json").read_text())
         if store["airgate.watermark"]["value"] != record(1)["at"].replace("Z", "+00:00"):
             wrong.append(f"the watermark is {store}")
     lost, doubled = (Counter(wanted) - Counter(found)).total(), (Counter(found) - Counter(wanted)).total()
     return Outcome(died, died_at, lost, doubled, wrong, again)
 
 
-def steps_of(mode: Mode, service: RecordsService, home: Path) -> int:
+def steps_of(mode: Mode, world: World) -> int:
     """How many steps an undisturbed read has."""
-    outcome = run_case(Case(mode, ()), service, home)
+    outcome = run_case(Case(mode, ()), world)
     assert outcome.held, outcome
-    return len((home / "steps").read_text().splitlines())
+    return len((world.home / "steps").read_text().splitlines())
 
 
 def run_suite(
@@ -194,12 +228,14 @@ def run_suite(
         say: Told each line.
     """
     began = time.monotonic()
-    _PROCESSES.set_forkserver_preload(["tests.faults.extracting"])
+    _PROCESSES.set_forkserver_preload(["tests.faults.extracting", "s3fs"])
     lines = []
-    with records_service() as service:
-        counts = {mode: steps_of(mode, service, home / "case") for mode in MODES}
+    with records_service() as service, s3_server() as s3:
+        s3_client(s3).mkdir(BUCKET)
+        world = World(service, s3, home / "case")
+        counts = {mode: steps_of(mode, world) for mode in MODES}
         for case in choose(cases(counts, seed)):
-            outcome = run_case(case, service, home / "case")
+            outcome = run_case(case, world)
             lines.append({"suite": "extract", **asdict(case), **asdict(outcome), "held": outcome.held})
             say(lines[-1])
     total = summary(lines, counts, seed, time.monotonic() - began)

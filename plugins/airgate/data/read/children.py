@@ -18,11 +18,11 @@ from airgate.client.message import Response, headers_of
 from airgate.client.pages import Page, Position
 from airgate.data.checkpoint import Checkpoint
 from airgate.data.extract import Collection, batch_of
-from airgate.data.read.ingest import Resumed
 from airgate.data.read.lanes import in_order
 from airgate.data.read.pages import Caps, Fetch, Reached, read_pages
 from airgate.data.read.parents import Parents, as_path_text
 from airgate.data.read.readthrough import PositionRefused, Source, read_through
+from airgate.data.read.standing import Resumed
 from airgate.data.shape.batch import Batch, Onlooker
 from airgate.data.shape.decode import RecordDecoder
 from airgate.data.shape.schemafile import SchemaFile

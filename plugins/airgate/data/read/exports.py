@@ -16,8 +16,8 @@ from airgate.data.checkpoint import Checkpoint
 from airgate.data.extract import SAMPLE_RECORDS
 from airgate.data.read.csvtext import CsvDecoder, header_of, text_schema
 from airgate.data.read.cutting import Piece, StreamChanged, Unreadable, cut, decompressed
-from airgate.data.read.ingest import Resumed
 from airgate.data.read.readthrough import Plan, PositionRefused, Source, read_through
+from airgate.data.read.standing import Resumed
 from airgate.data.shape.batch import Batch, Decoder, Onlooker
 from airgate.data.shape.decode import RecordDecoder
 from airgate.data.shape.evolution import Evolution, check_evolution

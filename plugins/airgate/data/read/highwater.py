@@ -67,8 +67,8 @@ class HighWater:
     def load(self) -> dict[str, Any] | None:
         """The stored checkpoint."""
         state = self._inner.load()
-        if state is not None and state.get(_KEY) is not None:
-            self._before = Watermark.from_json(state[_KEY])
+        mark = None if state is None else state.get(_KEY)
+        self._before = None if mark is None else Watermark.from_json(mark)
         return state
 
     def save(self, state: dict[str, Any]) -> None:

@@ -2,61 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
 
 import pyarrow as pa
 
 from airgate.client.message import Response
 from airgate.client.pages import Position
 from airgate.data.checkpoint import Checkpoint
+from airgate.data.read.standing import standing
 from airgate.data.shape.batch import Batch, Decoder, Onlooker
 from airgate.data.shape.misfit import Misfit
 from airgate.data.shape.schemafile import SchemaFile
 from airgate.data.store.manifest import Calls, Manifest
+from airgate.data.store.part_list import PartList
 from airgate.data.store.parts import PartWriter
 from airgate.policy.errors import GatewayError
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_VERSION = 2
-
 DECODED_TOGETHER = 1 << 20
 """Small batches are decoded together until they have this many bytes: a call of the reader has a cost of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """What a checkpoint holds."""
-
-    position: Position | None
-    """Where the next batch stands; None when only the completion is missing."""
-    manifest: Manifest
-    schema: pa.Schema
-    """As it was or had become."""
-
-
-def resumed(source: str, fingerprint: str, checkpoint: Checkpoint) -> Resumed | None:
-    """What an earlier try of the same read made durable; None without one.
-
-    Args:
-        source: Names the collection in messages.
-        fingerprint: Of the read; what another one left behind is not used.
-        checkpoint: Where it was kept.
-    """
-    state = checkpoint.load()
-    if state is None:
-        return None
-    if state.get("version") != CHECKPOINT_VERSION or state.get("fingerprint") != fingerprint:
-        log.warning("%s: the stored checkpoint belongs to another read; starting from the beginning", source)
-        return None
-    manifest = Manifest.from_json(state["manifest"])
-    log.warning("%s: resuming behind %d records that an earlier try made durable", source, manifest.received)
-    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(state["schema"])))
-    return Resumed(state["position"], manifest, schema)
 
 
 def first_records(batches: Iterator[Batch], count: int) -> tuple[list[Batch], Iterator[Batch]]:
@@ -96,6 +64,8 @@ class Ingest:
         decoder: Reads the records' texts.
         writer: Writes the parts.
         checkpoint: Keeps the position.
+        part_list: Of what an earlier try made durable; None to begin anew.
+        stale: Whether the checkpoint holds something all the same, which is not to be used.
         schema_files: Where the schema is kept as well, as it becomes.
         onlookers: Are told of each page and each part.
     """
@@ -108,6 +78,8 @@ class Ingest:
         decoder: Decoder,
         writer: PartWriter,
         checkpoint: Checkpoint,
+        part_list: PartList | None = None,
+        stale: bool = False,
         schema_files: Sequence[SchemaFile] = (),
         onlookers: Sequence[Onlooker] = (),
     ) -> None:
@@ -116,6 +88,8 @@ class Ingest:
         self._decoder = decoder
         self._writer = writer
         self._checkpoint = checkpoint
+        self._part_list = part_list or PartList(writer.folder)
+        self._stale = stale
         self._schema_files = schema_files
         self._onlookers = onlookers
         self._pending: list[Batch] = []
@@ -130,17 +104,23 @@ class Ingest:
             GatewayError: A batch cannot be had; the ones before it are durable.
             ValueError: The balance does not hold, or the data cannot be written as asked.
         """
-        try:
-            for batch in batches:
-                self._take(batch)
-        except GatewayError:
-            # The wait that follows may end this process. Under a tight limit a read would never get on otherwise.
-            self._flush()
-            raise
-        if self._pending:  # the last batch did not know that it was
-            self._decode()
-        complete = self._writer.commit()
-        self._keep_schema()
+        # Before the first page: what is said of this try counts from what is durable.
+        self._tell_durable()
+        with closing(self._writer):
+            try:
+                for batch in batches:
+                    self._take(batch)
+            except GatewayError:
+                # The wait that follows may end this process. Under a tight limit a read would never get on otherwise.
+                self._flush()
+                raise
+            if self._pending:
+                self._decode()
+            self._writer.complete()
+            # Before the manifest: a try that Airflow has given up cannot reach the store any more, and must fail here
+            # rather than complete a data set that its successor is writing.
+            self._save(None, final=True)
+            complete = self._writer.commit()
         self._tell_durable()
         self._checkpoint.clear()
         return complete
@@ -149,16 +129,16 @@ class Ingest:
         self._pending.append(batch)
         self._records += len(batch.records)
         self._bytes += batch.bytes
-        last = batch.following is None
-        rows = self._writer.rows + self._records
-        if last or self._bytes >= DECODED_TOGETHER or rows >= self._writer.layout.part_rows:
+        if self._bytes >= DECODED_TOGETHER or self._writer.rows + self._records >= self._writer.layout.part_rows:
             self._decode()
-            # Also behind the last page: a try that Airflow has given up cannot reach the store any more, and must fail
-            # here rather than complete a data set that its successor is writing.
-            if last or self._writer.due:
+            if self._writer.due:
                 self._flush()
 
     def _decode(self) -> None:
+        if self._stale:
+            # The parts that it tells of are about to be replaced under the same names.
+            self._save(self._pending[0].position)
+            self._stale = False
         batches, self._pending, self._records, self._bytes = self._pending, [], 0, 0
         table, found = self._decoder.decode([record for batch in batches for record in batch.records])
         misfits = deque(found)
@@ -185,19 +165,15 @@ class Ingest:
         if self._last is None:
             return
         self._writer.flush()
-        self._keep_schema()
+        self._save(self._last.following)
         manifest = self._writer.manifest
-        self._checkpoint.save(
-            {
-                "version": CHECKPOINT_VERSION,
-                "fingerprint": self._fingerprint,
-                "position": self._last.following,
-                "manifest": manifest.to_json(),
-                "schema": base64.b64encode(self._writer.schema.serialize()).decode(),
-            }
-        )
         log.info("%s: %d records durable after %d pages", self._source, manifest.received, manifest.calls.pages)
         self._tell_durable()
+
+    def _save(self, position: Position | None, *, final: bool = False) -> None:
+        self._keep_schema()
+        noted = self._part_list.note(self._writer.manifest, final=final)
+        self._checkpoint.save(standing(self._fingerprint, position, noted, self._writer.schema))
 
     def _keep_schema(self) -> None:
         schema = self._writer.schema

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from airgate.client.pages import Position
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.read.ingest import Ingest, Resumed, first_records, resumed
+from airgate.data.read.ingest import Ingest, first_records
+from airgate.data.read.standing import Resumed, resumed
 from airgate.data.shape.batch import Batch, Decoder, Onlooker
 from airgate.data.shape.evolution import Evolution
 from airgate.data.shape.infer import infer_schema
@@ -88,29 +89,32 @@ def read_through(
     files = (SchemaFile(folder), *((schema_file,) if schema_file else ()))
     declared = plan.schema is not None and plan.unknown_fields != "evolve"
 
-    def ingest(schema: pa.Schema, manifest: Manifest | None, batches: Iterator[Batch]) -> Manifest:
+    def ingest(schema: pa.Schema, before: Resumed | None, batches: Iterator[Batch]) -> Manifest:
         return Ingest(
             plan.source,
             plan.fingerprint,
             decoder=source.open_decoder(schema, plan.unknown_fields),
             writer=PartWriter(
-                *(folder, schema, manifest),
+                *(folder, schema, before.manifest if before else None),
                 part_rows=plan.part_rows,
                 layout=plan.layout,
                 redact_fields=plan.redact_fields,
             ),
             checkpoint=checkpoint,
+            part_list=before.part_list if before else None,
+            stale=before is None and stored is not None,
             schema_files=() if declared else files,
             onlookers=onlookers,
         ).run(batches)
 
-    before = resumed(plan.source, plan.fingerprint, checkpoint)
+    stored = checkpoint.load()
+    before = resumed(plan.source, plan.fingerprint, folder, stored)
     if before is not None and before.position is None:
-        return ingest(before.schema, before.manifest, iter(()))
+        return ingest(before.schema, before, iter(()))
     if before is not None:
         try:
             with closing(source.batches(before.position or {}, before)) as batches:
-                return ingest(before.schema, before.manifest, batches)
+                return ingest(before.schema, before, batches)
         except PositionRefused as refused:
             log.warning(
                 "%s: the service no longer knows the stored position (%s); starting from the beginning",

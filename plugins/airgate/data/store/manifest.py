@@ -62,6 +62,11 @@ class Manifest(msgspec.Struct, kw_only=True):
                 f"and {dead} dead-lettered (counted {self.dead_lettered})"
             )
 
+    @property
+    def content(self) -> bytes:
+        """What ``manifest.json`` holds: the same manifest makes the same bytes."""
+        return msgspec.json.format(msgspec.json.encode(self.to_json()), indent=1)
+
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain JSON, marked with its kind and version."""
         return {"kind": KIND, "version": VERSION, **msgspec.to_builtins(self)}

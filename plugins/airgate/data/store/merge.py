@@ -56,8 +56,7 @@ def merge_manifests(
         _refuse_overlap(merged, open_folder, key)
     # Alone in its folder it is what stands there already.
     if len(manifests) > 1:
-        content = msgspec.json.format(msgspec.json.encode(merged.to_json()), indent=1)
-        open_folder(path).write(FILE_NAME, content)
+        open_folder(path).write(FILE_NAME, merged.content)
     return merged
 
 

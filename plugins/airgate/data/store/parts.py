@@ -5,26 +5,26 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from airgate.data.shape.arrowtypes import is_text
-from airgate.data.shape.evolution import conform
+from airgate.data.shape.arrowtypes import no_rows
 from airgate.data.shape.misfit import Misfit
 from airgate.data.shape.schema import describe_schema
+from airgate.data.store.growing import GrowingPart
 from airgate.data.store.layout import DEFAULT_LAYOUT, PART_ROWS, Layout
 from airgate.data.store.manifest import FILE_NAME, File, Manifest
-from airgate.data.store.partition import check_partition_columns, partitions
-from airgate.data.store.storage import Content, Folder
+from airgate.data.store.part_file import PartFile
+from airgate.data.store.partition import check_partition_columns
+from airgate.data.store.storage import Folder
 
 __all__ = ["PART_ROWS", "DeadLetter", "PartWriter"]
 
 # With the temporary names of files that were never finished. Anything else in the folder is somebody else's.
 _OURS = re.compile(
-    r"([^/=]+=[^/]*/)*((part-\d{5,}\.parquet|dead-letters-\d{5,}\.jsonl)"
+    r"([^/=]+=[^/]*/)*((part-\d{5,}\.parquet|dead-letters-\d{5,}\.jsonl|part-list-\d{5,}-[0-9a-f]{16}\.json)"
     r"|\.(part|dead-letters|manifest|schema)[-.].*\.[0-9a-f]{16})"
 )
 _NUMBER = re.compile(r"part-(\d+)\.parquet$")
@@ -42,15 +42,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
     """Place within the page, from 0."""
     record: str
     """The record's text as it came."""
-
-
-@dataclass(slots=True)
-class _Buffer:
-    tables: list[pa.Table]
-    dead: list[DeadLetter]
-    rows: int = 0
-    bytes: int = 0
-    dead_bytes: int = 0
 
 
 class PartWriter:
@@ -79,33 +70,39 @@ class PartWriter:
         redact_fields: Collection[str] = (),
     ) -> None:
         self.folder = folder
-        self.schema = schema
         self.manifest = manifest or Manifest(path=folder.uri, schema=describe_schema(schema))
         layout = layout or DEFAULT_LAYOUT
         self.layout = layout if part_rows is None else replace(layout, part_rows=part_rows)
         check_partition_columns(schema, self.layout.partition_by)
         self._redact_fields = redact_fields
-        self._buffer = _Buffer([], [])
+        self._growing = GrowingPart(folder, schema, self.layout, _next_number(self.manifest))
+        self._dead: list[DeadLetter] = []
+        self._dead_bytes = 0
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the parts, as it has become."""
+        return self._growing.schema
 
     def add(
         self, table: pa.Table, misfits: list[Misfit] | None = None, *, page: int = 0, position: dict[str, object]
     ) -> None:
-        """Take a page's records in; nothing is durable before ``flush``."""
+        """Take a page's records in; nothing is durable before ``flush``.
+
+        Raises:
+            ValueError: When a column has another type than before, or an earlier write failed.
+            OSError: When a row group cannot be written.
+        """
         self.reject(misfits or (), page=page, position=position)
-        buffer = self._buffer
-        if table.schema is not self.schema and not table.schema.equals(self.schema):
-            self.schema = table.schema
-        buffer.tables.append(table)
-        buffer.rows += table.num_rows
-        buffer.bytes += table.nbytes
+        self._growing.add(table)
 
     def reject(self, misfits: Iterable[Misfit], *, page: int, position: dict[str, object]) -> None:
         """Take the records of a page in that do not fit."""
         for misfit in misfits:
             text = misfit.record.decode("utf-8", "backslashreplace")
             letter = DeadLetter(misfit.reason, page, position, misfit.index, text)
-            self._buffer.dead.append(self._redacted(letter))
-            self._buffer.dead_bytes += len(text)
+            self._dead.append(self._redacted(letter))
+            self._dead_bytes += len(text)
 
     def _redacted(self, letter: DeadLetter) -> DeadLetter:
         if not self._redact_fields:
@@ -117,39 +114,33 @@ class PartWriter:
     @property
     def rows(self) -> int:
         """Rows collected since the last part."""
-        return self._buffer.rows
+        return self._growing.rows
 
     @property
     def due(self) -> bool:
         """Whether enough is collected for a part."""
-        buffer, layout = self._buffer, self.layout
+        growing, layout = self._growing, self.layout
         return (
-            max(buffer.rows, len(buffer.dead)) >= layout.part_rows
-            or max(buffer.bytes, buffer.dead_bytes) >= layout.part_bytes
+            max(growing.rows, len(self._dead)) >= layout.part_rows
+            or max(growing.bytes, self._dead_bytes) >= layout.part_bytes
         )
 
     def flush(self) -> None:
         """Make what is collected durable and enter it in the manifest."""
-        buffer, manifest = self._buffer, self.manifest
-        dead = []
-        if buffer.dead:
-            lines = b"\n".join(map(msgspec.json.encode, buffer.dead)) + b"\n"
-            name = f"dead-letters-{len(manifest.dead_letters):05d}.jsonl"
-            dead.append(self._write(name, lines, len(buffer.dead)))
-        parts = []
-        if buffer.rows:
-            parts = self._write_parts(pa.concat_tables([conform(table, self.schema) for table in buffer.tables]))
+        manifest, rows, letters = self.manifest, self._growing.rows, self._dead
+        dead = [self._write_letters(f"dead-letters-{len(manifest.dead_letters):05d}.jsonl", letters)] if letters else []
+        parts = self._growing.finish()
         # Entered together and last: a manifest that counts half a flush would not add up.
         manifest.dead_letters += dead
         manifest.parts += parts
         manifest.schema = describe_schema(self.schema)
-        manifest.dead_lettered += len(buffer.dead)
-        manifest.written += buffer.rows
-        manifest.received += buffer.rows + len(buffer.dead)
-        self._buffer = _Buffer([], [])
+        manifest.dead_lettered += len(letters)
+        manifest.written += rows
+        manifest.received += rows + len(letters)
+        self._dead, self._dead_bytes = [], 0
 
-    def commit(self) -> Manifest:
-        """Write the rest and the manifest itself; the data set is complete.
+    def complete(self) -> Manifest:
+        """Write the rest: all files are durable, and nothing but the manifest is missing.
 
         Raises:
             ValueError: When the balance does not hold.
@@ -158,43 +149,37 @@ class PartWriter:
         manifest = self.manifest
         if not manifest.parts:
             # An empty part keeps the schema: whoever reads the data set gets typed columns, not nothing.
-            manifest.parts.append(self._write_table("part-00000.parquet", self.schema.empty_table()))
+            empty = PartFile(self.folder, "part-00000.parquet", self.schema, self.layout.zstd_level)
+            try:
+                empty.append(no_rows(self.schema))
+                manifest.parts.append(empty.commit())
+            except BaseException:
+                empty.discard()
+                raise
         manifest.check()
-        self.folder.write(FILE_NAME, msgspec.json.format(msgspec.json.encode(manifest.to_json()), indent=1))
+        return manifest
+
+    def commit(self) -> Manifest:
+        """Write the rest and the manifest itself; the data set is complete.
+
+        Raises:
+            ValueError: When the balance does not hold.
+        """
+        manifest = self.complete()
+        self.folder.write(FILE_NAME, manifest.content)
         self.folder.remove(_OURS, but={file.name for file in manifest.parts + manifest.dead_letters})
         return manifest
 
-    def _write_parts(self, table: pa.Table) -> list[File]:
-        name = f"part-{self._next_number():05d}.parquet"
-        if not self.layout.partition_by:
-            return [self._write_table(name, table)]
-        return [
-            self._write_table(f"{folder}/{name}", rows) for folder, rows in partitions(table, self.layout.partition_by)
-        ]
+    def close(self) -> None:
+        """Give up what is not durable, if anything is left; nothing of it becomes visible."""
+        self._growing.discard()
 
-    def _next_number(self) -> int:
-        found = _NUMBER.search(self.manifest.parts[-1].name) if self.manifest.parts else None
-        return int(found[1]) + 1 if found else 0
-
-    def _write_table(self, name: str, table: pa.Table) -> File:
-        sink = pa.BufferOutputStream()
-        pq.write_table(
-            table,
-            sink,
-            row_group_size=self.layout.row_group_rows or max(table.num_rows, 1),
-            compression="zstd",
-            compression_level=self.layout.zstd_level,
-            # Numbers seldom repeat, and a dictionary of them takes as long as all the rest (measured).
-            use_dictionary=_text_columns(table.schema),
-        )
-        return self._write(name, sink.getvalue(), table.num_rows)
-
-    def _write(self, name: str, content: Content, records: int) -> File:
+    def _write_letters(self, name: str, letters: list[DeadLetter]) -> File:
+        content = b"\n".join(map(msgspec.json.encode, letters)) + b"\n"
         self.folder.write(name, content)
-        size = len(content) if isinstance(content, bytes) else content.size
-        return File(name=name, records=records, bytes=size, sha256=hashlib.sha256(content).hexdigest())
+        return File(name=name, records=len(letters), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def _text_columns(schema: pa.Schema) -> list[str] | bool:
-    names = [field.name for field in schema if is_text(field.type) and "." not in field.name]
-    return names or False
+def _next_number(manifest: Manifest) -> int:
+    found = _NUMBER.search(manifest.parts[-1].name) if manifest.parts else None
+    return int(found[1]) + 1 if found else 0

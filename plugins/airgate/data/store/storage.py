@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from re import Pattern
 from typing import TypeAlias, cast
 
 import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
+
+from airgate.data.store.sink import Sink, open_sink
 
 Content: TypeAlias = bytes | pa.Buffer
 
@@ -31,6 +30,14 @@ class Folder:
         """Path of a file of this folder within the file system."""
         return f"{self.path.rstrip('/')}/{name}"
 
+    def create(self, name: str) -> Sink:
+        """A file to be written piece by piece; nothing is there under its name before it is committed.
+
+        Args:
+            name: Of the file; folders in it, ``column=value/part-00000.parquet``, are made.
+        """
+        return open_sink(self.fs, self.file(name))
+
     def write(self, name: str, content: Content) -> None:
         """Write a file durably and atomically; an earlier file of that name is replaced.
 
@@ -39,24 +46,22 @@ class Folder:
         appears when the last piece is confirmed.
 
         Args:
-            name: Of the file; folders in it, ``column=value/part-00000.parquet``, are made.
+            name: Of the file; folders in it are made.
             content: All of it.
         """
+        whole = content if isinstance(content, bytes) else content.to_pybytes()
         if not isinstance(self.fs, LocalFileSystem):
             path = self.file(name)
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self.fs.pipe_file(path, content if isinstance(content, bytes) else content.to_pybytes())
+            self.fs.pipe_file(path, whole)
             return
-        target = Path(self.path) / name
-        made = _make_folders(target.parent)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        for folder in [target.parent, *made]:
-            _sync_folder(folder)
+        sink = self.create(name)
+        try:
+            sink.write(whole)
+            sink.commit()
+        except BaseException:
+            sink.discard()
+            raise
 
     def read(self, name: str) -> bytes:
         """The content of a file.
@@ -66,6 +71,14 @@ class Folder:
         """
         return cast(bytes, self.fs.cat_file(self.file(name)))
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by its name with the folders below this one in front; as it is now, not as cached."""
+        self.fs.invalidate_cache(self.path)
+        if not self.fs.exists(self.path):
+            return {}
+        start = len(str(self.fs._strip_protocol(self.path)).rstrip("/")) + 1
+        return {found[start:]: info["size"] for found, info in self.fs.find(self.path, detail=True).items()}
+
     def remove(self, names: Pattern[str], *, but: Collection[str]) -> None:
         """Remove the files whose whole name matches, but for some: what an earlier, abandoned attempt left behind.
 
@@ -73,29 +86,6 @@ class Folder:
             names: Of files, with the folders below this one in front.
             but: Names that stay.
         """
-        for name in self._names():
+        for name in self.sizes():
             if name not in but and names.fullmatch(name):
                 self.fs.rm_file(self.file(name))
-
-    def _names(self) -> Iterator[str]:
-        self.fs.invalidate_cache(self.path)
-        if not self.fs.exists(self.path):
-            return
-        start = len(str(self.fs._strip_protocol(self.path)).rstrip("/")) + 1
-        for found in self.fs.find(self.path):
-            yield found[start:]
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it that are missing; gives the folders that got a new entry."""
-    missing = [above for above in [folder, *folder.parents] if not above.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return [above.parent for above in missing]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
