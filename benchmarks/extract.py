@@ -218,7 +218,69 @@ def dlt(address: str) -> Work:
     return work
 
 
-VARIANTS = {"floor": floor, "airgate": airgate, "unsafe": unsafe, "httpoperator": httpoperator, "dlt": dlt}
+def airbyte(address: str) -> Work:
+    """A declarative source of the Airbyte CDK, its records counted as they come: nothing is written."""
+    import logging
+
+    from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer, Type
+    from airbyte_cdk.sources.declarative.concurrent_declarative_source import ConcurrentDeclarativeSource
+
+    anything = {"type": "object", "additionalProperties": True}
+    by_cursor = {
+        "type": "CursorPagination",
+        "cursor_value": "{{ response.get('next_cursor') }}",
+        "stop_condition": "{{ not response.get('next_cursor') }}",
+    }
+    retriever = {
+        "type": "SimpleRetriever",
+        "requester": {"type": "HttpRequester", "url_base": f"{address}/", "path": "records", "http_method": "GET"},
+        "record_selector": {
+            "type": "RecordSelector",
+            "extractor": {"type": "DpathExtractor", "field_path": ["data"]},
+        },
+        "paginator": {
+            "type": "DefaultPaginator",
+            "page_token_option": {
+                "type": "RequestOption",
+                "inject_into": "request_parameter",
+                "field_name": "cursor",
+            },
+            "pagination_strategy": by_cursor,
+        },
+    }
+    stream = {
+        "type": "DeclarativeStream",
+        "name": "records",
+        "retriever": retriever,
+        "schema_loader": {"type": "InlineSchemaLoader", "schema": anything},
+    }
+    described = {
+        "version": "6.0.0",
+        "type": "DeclarativeSource",
+        "check": {"type": "CheckStream", "stream_names": ["records"]},
+        "streams": [stream],
+        "spec": {"type": "Spec", "connection_specification": {"type": "object", "properties": {}}},
+    }
+    wanted = {"name": "records", "json_schema": anything, "supported_sync_modes": ["full_refresh"]}
+    modes = {"sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
+    catalog = ConfiguredAirbyteCatalogSerializer.load({"streams": [{"stream": wanted, **modes}]})
+    source = ConcurrentDeclarativeSource(catalog=catalog, config={}, state=[], source_config=described)
+
+    def work() -> int:
+        messages = source.read(logging.getLogger("airbyte"), {}, catalog, [])
+        return sum(message.type is Type.RECORD for message in messages)
+
+    return work
+
+
+VARIANTS = {
+    "floor": floor,
+    "airgate": airgate,
+    "unsafe": unsafe,
+    "httpoperator": httpoperator,
+    "dlt": dlt,
+    "airbyte": airbyte,
+}
 
 
 def spent() -> float:
@@ -326,17 +388,17 @@ def main() -> None:
         parser.error(f"--rows must be whole thousands, not {options.rows}")
     sizes = [options.rows] if options.rows else [200_000, 2_000_000]
     pythons = dict.fromkeys(("floor", "airgate", "unsafe"), sys.executable)
-    peers = options.only if options.only is not None else ["httpoperator", "dlt"]
+    peers = options.only if options.only is not None else ["httpoperator", "dlt", "airbyte"]
     figures = []
     with server() as address:
         for place, rows in enumerate(sizes):
             here = dict(pythons)
             if place == 0:  # the peers keep all in memory, or take minutes
-                here |= dict.fromkeys(set(peers) & {"httpoperator"}, sys.executable)
-                if "dlt" in peers:
-                    from _dlt import dlt_python
+                from _peers import REQUIREMENTS, peer_python
 
-                    here |= {"dlt": python} if (python := dlt_python()) else {}
+                for peer in peers:
+                    python = peer_python(peer) if peer in REQUIREMENTS else sys.executable
+                    here |= {peer: python} if python else {}
             median = medians(address, rows, here, options.runs)
             figures += scale_figures(rows, median) + (peer_figures(median) if place == 0 else [])
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

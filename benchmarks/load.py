@@ -314,13 +314,13 @@ def main() -> None:
     if options.variant:
         print(json.dumps(measure(*options.variant)))
         return
-    from _dlt import dlt_python
+    from _peers import peer_python
 
     from tests.postgres_server import postgres_server
 
     pythons = dict.fromkeys(options.only or VARIANTS, sys.executable)
     if peers := [name for name in pythons if "dlt" in name]:
-        python = dlt_python()
+        python = peer_python("dlt")
         pythons = {
             name: python if name in peers else here for name, here in pythons.items() if python or name not in peers
         }
