@@ -1,8 +1,9 @@
 """Extract: pages of 1,000 records over loopback, from bytes to Parquet, against the floor of decoding them.
 
-The floor is one requests session that decodes each page with orjson and forgets it. Airgate runs with all its
-features: calls that would be repeated, a locked schema, parts flushed to the disk, a checkpoint behind each. Each
-variant runs in a process of its own, in turn; its CPU seconds and its peak memory beyond its imports are its own.
+The floor is one requests session that decodes each page with orjson and forgets it: what checks the records and keeps
+them takes longer. Airgate runs with all its features: calls that would be repeated, a locked schema, parts flushed to
+the disk, a checkpoint behind each. Each variant runs in a process of its own, in turn; its CPU seconds and its peak
+memory beyond its imports are its own.
 """
 
 from __future__ import annotations
@@ -114,6 +115,31 @@ def floor(address: str) -> Work:
     return work
 
 
+class Kept:
+    """A checkpoint in a file, as durable as the parts; or none at all."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path, self.durable = path, durable
+
+    def load(self) -> None:
+        """Nothing: each read begins anew."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep it."""
+        if not self.durable:
+            return
+        new = self.path.with_suffix(".new")
+        with new.open("w") as file:
+            json.dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path)
+
+    def clear(self) -> None:
+        """Forget it."""
+        self.path.unlink(missing_ok=True)
+
+
 def airgate(address: str, durable: bool = True) -> Work:
     """What GatewayExtractOperator runs: calls, locked schema, durable parts, a checkpoint behind each."""
     import fsspec
@@ -127,28 +153,6 @@ def airgate(address: str, durable: bool = True) -> Work:
     from airgate.data.store.storage import Folder
     from airgate.pagination import CursorPages
 
-    class Kept:
-        """In a file, as durable as the parts."""
-
-        def __init__(self, path: Path) -> None:
-            self.path = path
-
-        def load(self) -> None:
-            return None
-
-        def save(self, state: dict[str, Any]) -> None:
-            if not durable:
-                return
-            new = self.path.with_suffix(".new")
-            with new.open("w") as file:
-                json.dump(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
-
-        def clear(self) -> None:
-            self.path.unlink(missing_ok=True)
-
     if not durable:
         os.fsync = lambda descriptor: None
     opened = GatewaySession(Gateway(address))  # loads the certificates, which requests does when it is imported
@@ -159,7 +163,7 @@ def airgate(address: str, durable: bool = True) -> Work:
                 Collection("GET /records", CursorPages(limit=PER_PAGE), arrow_schema(SCHEMA)),
                 lambda page: session.call(Request("GET", join_url(address, "/records", params=page.params))),
                 Folder(fsspec.filesystem("file"), f"{folder}/out", f"file://{folder}/out"),
-                Kept(Path(folder) / "checkpoint"),
+                Kept(Path(folder) / "checkpoint", durable=durable),
             )
             return manifest.written
 

@@ -1,9 +1,10 @@
 """Load: 200,000 rows of 16 columns into DuckDB and PostgreSQL, against dlt, pandas.to_sql and COPY.
 
 Into DuckDB it goes end to end, from the pages of the extract benchmark to the table, and CPU seconds are compared with
-that benchmark's floor. Into a PostgreSQL that this script starts, which flushes its log to the disk, it goes from an
-Arrow table in memory, and seconds of the clock are compared, since half of the work is the server's. Each variant runs
-in a process of its own, in turn, and into a new database.
+that benchmark's floor, which decodes the pages and forgets them: it writes neither a part nor a table. Airgate keeps
+checkpoints, flushes its parts to the disk, and loads them in one transaction. Into a PostgreSQL that this script
+starts, which flushes its log to the disk, it goes from an Arrow table in memory, and seconds of the clock are compared,
+since half of the work is the server's. Each variant runs in a process of its own, in turn, and into a new database.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract import PER_PAGE, SCHEMA, Work, floor, server, spent
+from extract import PER_PAGE, SCHEMA, Kept, Work, floor, server, spent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,18 +70,6 @@ def duckdb(address: str) -> Work:
     from airgate.data.store.storage import Folder
     from airgate.pagination import CursorPages
 
-    class Forgotten:
-        """A checkpoint that is not kept; the extract benchmark measures what keeping it costs."""
-
-        def load(self) -> None:
-            return None
-
-        def save(self, state: dict[str, Any]) -> None:
-            return None
-
-        def clear(self) -> None:
-            return None
-
     opened = GatewaySession(Gateway(address))  # loads the certificates, which requests does when it is imported
 
     def work() -> int:
@@ -90,7 +79,7 @@ def duckdb(address: str) -> Work:
                 Collection("GET /records", CursorPages(limit=PER_PAGE), arrow_schema(SCHEMA)),
                 lambda page: session.call(Request("GET", join_url(address, "/records", params=page.params))),
                 folder,
-                Forgotten(),
+                Kept(Path(name) / "checkpoint"),
             )
             with open_duckdb(f"{name}/w.duckdb") as warehouse:
                 load = Load("records", (), "bench", mode="append")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airgate.client.message import Response, headers_of
-from airgate.client.pages import split_page
+from airgate.client.splitting import split_page
 from airgate.pagination import KeysetPages, Page
 from airgate.policy.errors import InvalidResponse
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from airgate.client.message import Response, headers_of
-from airgate.client.pages import split_page
 from airgate.client.paging.link_header import WebLink, parse_links
 from airgate.client.paging.links import LinkScope
+from airgate.client.splitting import split_page
 from airgate.pagination import LinkHeaderPages, NextUrlPages, Page, PageRequest
 from airgate.policy.errors import InvalidResponse
 

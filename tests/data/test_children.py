@@ -23,6 +23,7 @@ from airgate.data.extract import Collection
 from airgate.data.frames.reading import write_frame
 from airgate.data.read.children import Children, extract_children
 from airgate.data.read.parents import Parents, parents_of, read_parents
+from airgate.data.shape.batch import Batch
 from airgate.data.store.manifest import Manifest
 from airgate.data.store.storage import Folder
 from airgate.pagination import OffsetPages
@@ -85,11 +86,12 @@ def parents(names: list[Any]) -> Parents:
 
 
 def read(path: Path, service: Any, of: Parents, store: Store | None = None, **kwargs: Any) -> Manifest:
+    onlookers = kwargs.pop("onlookers", ())
     settings = {name: kwargs.pop(name) for name in ("in_flight", "missing", "columns") if name in kwargs}
     children = Children(of, {"order": "id"}, **{"columns": {"order": "id"}, **settings})
     collection = Collection("GET /orders/{order}/items", OffsetPages(limit=2), kwargs.pop("schema", SCHEMA), **kwargs)
     below = lambda params: partial(service, params["order"])  # noqa: E731
-    return extract_children(collection, children, below, folder(path), store or Store())
+    return extract_children(collection, children, below, folder(path), store or Store(), onlookers)
 
 
 def rows(manifest: Manifest, path: Path) -> list[tuple[Any, int]]:
@@ -100,6 +102,27 @@ def rows(manifest: Manifest, path: Path) -> list[tuple[Any, int]]:
 
 def expected(items: dict[str, int | None]) -> list[tuple[str, int]]:
     return [(order, line) for order, count in items.items() for line in range(count or 0)]
+
+
+class Shares:
+    """Writes down how much has come with each page."""
+
+    def __init__(self) -> None:
+        self.shares: list[float | None] = []
+
+    def took(self, batch: Batch, table: pa.Table, misfits: Any) -> None:
+        self.shares.append(batch.share)
+
+    def durable(self, manifest: Manifest) -> None: ...
+
+
+def test_the_share_done_is_that_of_the_parents(tmp_path: Path) -> None:
+    """Nobody knows how many records there are below all of them; a parent counts when it is read to its end."""
+    shares = Shares()
+    read(
+        tmp_path, Orders({"a": 3, "b": 0, "c": None, "d": 1}), parents(list("abcd")), missing="skip", onlookers=[shares]
+    )
+    assert shares.shares == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])

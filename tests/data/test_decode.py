@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airgate.data.shape.decode import BLOCK_BYTES, RecordDecoder
+from airgate.data.shape.decode import RecordDecoder
+from airgate.data.shape.parsing import BLOCK_BYTES
 from airgate.data.shape.schema import arrow_schema
 
 SCHEMA = pa.schema(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from airgate.client.gateway import Gateway
 from airgate.client.message import Request, headers_of
 from airgate.client.session import GatewaySession
 from airgate.client.streamed import BrokenOff, StreamedResponse
-from airgate.data.read.cutting import Unreadable, cut, decompressed
+from airgate.data.read.cutting import Unreadable, cut, unpacked
 from airgate.data.read.exports import Export, extract_export
+from airgate.data.read.fileformats import CsvFile, FileFormat, NdjsonFile
+from airgate.data.read.opening import OpenStream
 from airgate.data.shape.evolution import Evolution
 from airgate.policy.errors import InvalidResponse, Unavailable
 from airgate.policy.outcome import Unanswered
@@ -27,6 +29,7 @@ from tests.data.reads import FileCheckpoint, letters_of, local, table_of
 from tests.scripted_server import Answer, ScriptedServer
 
 SCHEMA = pa.schema([pa.field("id", pa.int64(), nullable=False), ("name", pa.string())])
+NDJSON, CSV = NdjsonFile(), CsvFile()
 
 
 class Body:
@@ -36,7 +39,7 @@ class Body:
         self.content, self.size, self.breaks = content, size, list(breaks)
         self.opened = 0
 
-    def __call__(self) -> StreamedResponse:
+    def __call__(self, headers: Mapping[str, str]) -> StreamedResponse:
         self.opened += 1
         end = self.breaks.pop(0) if self.breaks else None
         content, size = self.content[:end], self.size
@@ -50,7 +53,8 @@ class Body:
 
             def close(self) -> None: ...
 
-        return StreamedResponse(200, headers_of(), b"", "GET", "http://gw/export", source=Source())
+        head = headers_of([("Content-Length", str(len(self.content)))])
+        return StreamedResponse(200, head, b"", "GET", "http://gw/export", source=Source())
 
 
 def lines(count: int) -> bytes:
@@ -61,16 +65,16 @@ def csv(count: int) -> bytes:
     return b"id,name\n" + b"".join(b'%d,"n%d"\r\n' % (number, number) for number in range(count))
 
 
-def read(path: Path, body: Callable[[], StreamedResponse], **more: Any) -> tuple[Any, list[dict[str, Any]], list[Any]]:
-    export = Export("GET /export", **{"schema": SCHEMA, "part_rows": 20_000, **more})
+def read(path: Path, body: OpenStream, **more: Any) -> tuple[Any, list[dict[str, Any]], list[Any]]:
+    export = Export("GET /export", **{"schema": SCHEMA, "part_rows": 20_000, "backoff": 0.0, **more})
     place = local(path / "out")
     manifest = extract_export(export, body, place, FileCheckpoint(path / "c"))
     return manifest, table_of(manifest, place).to_pylist(), letters_of(manifest, place)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(("format_", "make"), [("ndjson", lines), ("csv", csv)])
-def test_an_export_becomes_parts(tmp_path: Path, format_: str, make: Callable[[int], bytes], packed: bool) -> None:
+@pytest.mark.parametrize(("file", "make"), [(NDJSON, lines), (CSV, csv)])
+def test_an_export_becomes_parts(tmp_path: Path, file: FileFormat, make: Callable[[int], bytes], packed: bool) -> None:
     """NDJSON and CSV, plain and as gzip files, cut in the same places however they come over the network."""
     content = make(90_000)
     content = (
@@ -78,39 +82,41 @@ def test_an_export_becomes_parts(tmp_path: Path, format_: str, make: Callable[[i
         if packed
         else content
     )
-    manifest, rows, letters = read(tmp_path / "a", Body(content), format=format_)
+    manifest, rows, letters = read(tmp_path / "a", Body(content), file=file)
     assert letters == []
     assert rows == [{"id": number, "name": f"n{number}"} for number in range(90_000)]
     assert len(manifest.parts) > 1
-    other, _, _ = read(tmp_path / "b", Body(content, size=1009), format=format_)
+    other, _, _ = read(tmp_path / "b", Body(content, size=1009), file=file)
     assert other.parts == manifest.parts
 
 
-@pytest.mark.parametrize(("format_", "make"), [("ndjson", lines), ("csv", csv)])
-def test_a_body_that_breaks_off_is_asked_for_again(tmp_path: Path, format_: str, make: Callable[[int], bytes]) -> None:
+@pytest.mark.parametrize(("file", "make"), [(NDJSON, lines), (CSV, csv)])
+def test_a_body_that_breaks_off_is_asked_for_again(
+    tmp_path: Path, file: FileFormat, make: Callable[[int], bytes]
+) -> None:
     """What was read is passed over and nothing is lost or doubled; breaks without progress end the read."""
     content = make(120_000)
     body = Body(content, breaks=(100, len(content) // 2, len(content) - 1))
-    manifest, rows, _ = read(tmp_path / "a", body, format=format_)
+    manifest, rows, _ = read(tmp_path / "a", body, file=file)
     assert [row["id"] for row in rows] == list(range(120_000))
     assert (body.opened, manifest.received) == (4, 120_000)
     stuck = Body(content, breaks=(9,) * 9)
     with pytest.raises(Unavailable):
-        read(tmp_path / "b", stuck, format=format_, reopens=2)
+        read(tmp_path / "b", stuck, file=file, reopens=2)
     assert stuck.opened == 3
 
 
-@pytest.mark.parametrize(("format_", "make"), [("ndjson", lines), ("csv", csv)])
+@pytest.mark.parametrize(("file", "make"), [(NDJSON, lines), (CSV, csv)])
 def test_a_read_that_failed_goes_on_behind_its_last_part(
-    tmp_path: Path, format_: str, make: Callable[[int], bytes]
+    tmp_path: Path, file: FileFormat, make: Callable[[int], bytes]
 ) -> None:
     """The next try finds the position in the checkpoint, and the header again."""
     content = make(120_000)
     with pytest.raises(Unavailable):
-        read(tmp_path, Body(content, breaks=(2_000_000,)), format=format_, reopens=0)
+        read(tmp_path, Body(content, breaks=(2_000_000,)), file=file, reopens=0)
     before = json.loads((tmp_path / "c").read_text())["manifest"]["written"]
     assert 0 < before < 120_000
-    manifest, rows, _ = read(tmp_path, Body(content), format=format_)
+    manifest, rows, _ = read(tmp_path, Body(content), file=file)
     assert [row["id"] for row in rows] == list(range(120_000))
     assert manifest.received == 120_000
 
@@ -124,8 +130,8 @@ def test_an_export_that_is_another_one_is_read_from_the_beginning(tmp_path: Path
     assert (manifest.received, rows[5]["name"], len(rows)) == (120_000, "N5", 120_000)
     short = Body(lines(120_000), breaks=(2_000_000,))
 
-    def shrinks() -> StreamedResponse:
-        answer = short()
+    def shrinks(headers: Mapping[str, str]) -> StreamedResponse:
+        answer = short(headers)
         short.content = lines(10)
         return answer
 
@@ -182,7 +188,7 @@ def test_two_broken_lines_do_not_pass_for_records(tmp_path: Path) -> None:
 )
 def test_fields_of_csv_are_typed(tmp_path: Path, record: bytes, row: dict[str, Any] | None) -> None:
     """Quoting as in RFC 4180, empty is null; what does not fit is a dead letter with its text."""
-    manifest, rows, letters = read(tmp_path, Body(b"id,name\n1,a\n" + record + b"\n2,b\n"), format="csv")
+    manifest, rows, letters = read(tmp_path, Body(b"id,name\n1,a\n" + record + b"\n2,b\n"), file=CSV)
     assert manifest.received == 3
     assert rows == [{"id": 1, "name": "a"}, *([row] if row else []), {"id": 2, "name": "b"}]
     assert [letter["record"].encode() for letter in letters] == ([] if row else [record.replace(b"\xff", b"\\xff")])
@@ -196,9 +202,9 @@ def test_unknown_columns_of_csv(tmp_path: Path, evolution: Evolution, columns: l
     body = Body(b"more,id\n007,1\n")
     if columns is None:
         with pytest.raises(ValueError, match="the schema has no more"):
-            read(tmp_path, body, format="csv", evolution=evolution)
+            read(tmp_path, body, file=CSV, evolution=evolution)
         return
-    manifest, rows, _ = read(tmp_path, body, format="csv", evolution=evolution)
+    manifest, rows, _ = read(tmp_path, body, file=CSV, evolution=evolution)
     assert list(manifest.schema) == columns
     assert rows == [{"id": 1, "name": None, **({"more": "007"} if evolution == "evolve" else {})}]
 
@@ -206,7 +212,7 @@ def test_unknown_columns_of_csv(tmp_path: Path, evolution: Evolution, columns: l
 def test_a_schema_of_csv_is_text_and_of_lines_inferred(tmp_path: Path) -> None:
     """Nobody can see in a field whether 007 is a number."""
     manifest, rows, _ = read(
-        tmp_path / "a", Body(b"\xef\xbb\xbfid;n\n007;1\n"), schema=None, format="csv", delimiter=";"
+        tmp_path / "a", Body(b"\xef\xbb\xbfid;n\n007;1\n"), schema=None, file=CsvFile(delimiter=";")
     )
     assert (manifest.schema, rows) == ({"id": "string", "n": "string"}, [{"id": "007", "n": "1"}])
     manifest, rows, _ = read(tmp_path / "b", Body(b'{"id":7,"at":"2013-01-01"}\n'), schema=None)
@@ -216,8 +222,8 @@ def test_a_schema_of_csv_is_text_and_of_lines_inferred(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "more", "message"),
     [
-        (b"id,id\n1,2\n", {"format": "csv"}, "the header has a name"),
-        (b"name\nx\n", {"format": "csv"}, "column id is required, but the file has only name"),
+        (b"id,id\n1,2\n", {"file": CSV}, "the header has a name"),
+        (b"name\nx\n", {"file": CSV}, "column id is required, but the file has only name"),
         (gzip.compress(lines(50_000))[:-9], {}, "ends in the middle"),
         (b"\x1f\x8bnot gzip", {}, "damaged"),
     ],
@@ -228,11 +234,16 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes, more: di
         read(tmp_path, Body(content), **more)
 
 
-@pytest.mark.parametrize(("content", "format_"), [(b"", "ndjson"), (b"\n\n", "ndjson"), (b"id,name\n", "csv")])
-def test_an_empty_export_keeps_its_schema(tmp_path: Path, content: bytes, format_: str) -> None:
+@pytest.mark.parametrize(("content", "file"), [(b"", NDJSON), (b"\n\n", NDJSON), (b"id,name\n", CSV)])
+def test_an_empty_export_keeps_its_schema(tmp_path: Path, content: bytes, file: FileFormat) -> None:
     """No records, one empty part."""
-    manifest, rows, _ = read(tmp_path, Body(content), format=format_)
+    manifest, rows, _ = read(tmp_path, Body(content), file=file)
     assert (manifest.received, rows, list(manifest.schema)) == (0, [], ["id", "name"])
+
+
+def through(session: GatewaySession, server: ScriptedServer) -> OpenStream:
+    """Asks a server for its export."""
+    return lambda headers: session.call(Request("GET", f"{server.url}/export", headers), stream=True)
 
 
 def test_an_export_comes_through_the_client(tmp_path: Path, server: ScriptedServer) -> None:
@@ -240,7 +251,7 @@ def test_an_export_comes_through_the_client(tmp_path: Path, server: ScriptedServ
     content = lines(30_000)
     server.answers = [Answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(content))]
     with GatewaySession(Gateway(server.url)) as session:
-        manifest, rows, _ = read(tmp_path, lambda: session.call(Request("GET", f"{server.url}/export"), stream=True))
+        manifest, rows, _ = read(tmp_path, through(session, server))
     assert (len(rows), manifest.calls.requests) == (30_000, 1)
 
 
@@ -266,8 +277,9 @@ def test_pieces_hold_whole_records(fields: list[str], piece: int, network: int, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "PIECE_BYTES", piece)
         arriving = (stream[at : at + network] for at in range(0, len(stream), network))
-        found = list(cut(decompressed(arriving), quoted=True))
+        found = list(cut(unpacked(arriving)[0], quoted=True))
         assert [record for each in found for record in each.records] == records
         for each in found:
-            rest = list(cut([content], start=each.end, sha256=each.sha256, quoted=True))
-            assert [r for e in rest for r in e.records] == [r for e in found if e.start >= each.end for r in e.records]
+            behind = [later for later in found if later.start.offset >= each.end.offset]
+            assert list(cut([content], start=each.end, quoted=True)) == behind
+            assert list(cut([content[each.end.offset :]], begin=each.end, start=each.end, quoted=True)) == behind

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Collection as Collection_
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -319,7 +319,7 @@ def test_an_export_resumes_behind_its_list(tmp_path: Path, monkeypatch: pytest.M
     export = Export("GET /export", SCHEMA, layout=Layout(part_rows=100))
     body = b"\n".join(b'{"id":%d,"g":"%s"}' % (n, b"x" * 20_000) for n in range(1000))
 
-    def open_stream() -> StreamedResponse:
+    def open_stream(headers: Mapping[str, str]) -> StreamedResponse:
         return StreamedResponse.of(Response(200, headers_of(), body, "GET", "http://gw/export"))
 
     place, step = local(tmp_path / "out"), Mortal(2 * saves)

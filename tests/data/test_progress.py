@@ -8,9 +8,8 @@ import pyarrow as pa
 import pytest
 
 from airgate.client.message import Response, headers_of
-from airgate.client.pages import Page
 from airgate.data.progress import Progress, duration, smoothed, standing, summary_of
-from airgate.data.read.pages import Reached
+from airgate.data.shape.batch import Batch
 from airgate.data.shape.misfit import Misfit
 from airgate.data.store.manifest import Calls, File, Manifest
 
@@ -21,6 +20,8 @@ class Watched:
 
     every: float = 5.0
     total: int | None = None
+    share: float | None = None
+    took_each: float = 0.25
     now: float = 1000.0
     lines: list[tuple[str, dict[str, float]]] = field(default_factory=list)
 
@@ -38,19 +39,11 @@ class Watched:
         response = Response(200, headers_of(), body, "GET", "http://gw/n", attempts=attempts, waited=attempts - 1.0)
         self.took(response, rows, bad)
 
-    def took(self, response: Response, rows: int, bad: int = 0) -> None:
-        reached = Reached({}, Page([], {}, response), {})
-        if self.total is not None:
-            reached = WithTotal(reached, self.total)  # type: ignore[assignment]
+    def took(self, response: Response | None, rows: int, bad: int = 0) -> None:
+        size = 0 if response is None else response.received
+        batch = Batch({}, [], {}, size, response, total=self.total, share=self.share, took=self.took_each)
         table = pa.table({"n": range(rows)})
-        self.progress.took(reached, table, [Misfit(n, b"{}", "bad") for n in range(bad)])
-
-
-class WithTotal:
-    """A page whose service tells how many records there are."""
-
-    def __init__(self, reached: Reached, total: int) -> None:
-        self.page, self.following, self.total = reached.page, reached.following, total
+        self.progress.took(batch, table, [Misfit(n, b"{}", "bad") for n in range(bad)])
 
 
 def manifest(received: int, dead: int = 0) -> Manifest:
@@ -86,6 +79,7 @@ def test_a_line_has_the_figures() -> None:
             "calls": 3,
             "retries": 2,
             "waited_s": 2.0,
+            "fetching_s": 0.2,
             "dead_letters": 10,
         },
     )
@@ -98,9 +92,9 @@ def test_an_answer_in_many_batches_is_one_call() -> None:
     """An export is one call, whose repetitions count once, though it is parsed in pieces."""
     watched = Watched(every=0)
     response = Response(200, headers_of(), b"x" * 10, "GET", "http://gw/n", attempts=2)
-    for _ in range(3):
+    for answer in (response, None, None):
         watched.now += 1
-        watched.took(response, rows=5)
+        watched.took(answer, rows=5)
     _, figures = watched.lines[-1]
     assert (figures["pages"], figures["calls"], figures["retries"]) == (3, 2, 1)
 
@@ -122,6 +116,13 @@ def test_a_known_total_gives_share_and_time_left() -> None:
     watched = Watched(total=1000)
     watched.page(10.0, rows=100)
     assert watched.lines == [("GET /n: 100 of 1,000 records, 10 % done, about 2 min left", watched.lines[0][1])]
+
+
+def test_a_known_share_does_as_well() -> None:
+    """Of the bytes of an export, or of the parents: a quarter in ten seconds leaves thirty."""
+    watched = Watched(share=0.25)
+    watched.page(10.0, rows=100)
+    assert watched.lines == [("GET /n: 100 records, 25 % done, about 30 s left", watched.lines[0][1])]
 
 
 def test_the_time_left_is_stable() -> None:
@@ -147,7 +148,8 @@ def test_a_resumed_read_counts_what_was_durable() -> None:
     with watched.progress:
         watched.now += 10
     assert watched.lines[-1][0] == "GET /n: read to its end after 20 s, 600 records, 500 of them by earlier tries"
-    assert watched.progress.summary(manifest(600))["rows_per_s"] == 5
+    summary = watched.progress.summary(manifest(600))
+    assert (summary["rows_per_s"], summary["fetching"]) == (5, 0.25)
 
 
 def test_a_read_that_starts_again_forgets_the_earlier_try() -> None:
@@ -225,6 +227,7 @@ def test_the_summary_is_small_json() -> None:
         "retries": 2,
         "waited": 1.235,
         "seconds": 4.0,
+        "fetching": 0.0,
         "rows_per_s": 25.0,
     }
     assert summary_of(manifest(0), 0.0)["rows_per_s"] == 0

@@ -19,7 +19,8 @@ from airgate.client.message import Response, headers_of
 from airgate.data.frames.reading import write_frame
 from airgate.data.push.batches import Offered, PushBatch
 from airgate.data.push.items import ItemResults, is_accepted
-from airgate.data.push.pushing import Push, PushReport, push
+from airgate.data.push.plan import Push, PushReport
+from airgate.data.push.pushing import push
 from airgate.data.store.manifest import Manifest
 from airgate.errors import InvalidResponse, KeyReused, OutcomeUnknown, Unavailable, Unprocessable
 from tests.data.reads import FileCheckpoint, letters_of, local
@@ -48,6 +49,7 @@ class Service:
     doubted: list[str] = field(default_factory=list)
     """Batches that came as ones that an earlier try may have sent."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    ends: float | None = None
 
     def send(self, batch: PushBatch) -> Response:
         with self.lock:
@@ -81,7 +83,7 @@ def offered(*manifests: Manifest) -> Offered:
 
 def run(path: Path, service: Service, records: Offered, **options: Any) -> PushReport:
     plan = Push("POST /items", "one", **{"batch_size": 4, "in_flight": 2, **options})
-    return push(plan, records, service.send, local(path / "out"), FileCheckpoint(path / "state.json"))
+    return push(plan, records, service, local(path / "out"), FileCheckpoint(path / "state.json"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -190,9 +192,9 @@ def test_progress_of_other_records_is_not_taken_over(tmp_path: Path) -> None:
     plan = Push("POST /items", "another", batch_size=4)
     service, checkpoint = Service(), FileCheckpoint(tmp_path / "state.json")
     with pytest.raises(KeyReused, match="had 8 of them settled"):
-        push(plan, records, service.send, local(tmp_path / "out"), checkpoint)
+        push(plan, records, service, local(tmp_path / "out"), checkpoint)
     cleared = Push("POST /items", "another", batch_size=4, round=1)
-    assert push(cleared, records, service.send, local(tmp_path / "out"), checkpoint).pushed == 16
+    assert push(cleared, records, service, local(tmp_path / "out"), checkpoint).pushed == 16
 
 
 def test_a_failure_stops_what_was_not_begun(tmp_path: Path) -> None:
@@ -222,7 +224,8 @@ def test_a_failure_stops_what_was_not_begun(tmp_path: Path) -> None:
 )
 def test_an_answer_tells_which_records_were_refused(results: ItemResults, body: Any, refused: dict[int, str]) -> None:
     """By status, error or both, of all records or of some."""
-    assert results.refused(answer(body, 207), 3) == refused
+    found = results.refused(answer(body, 207), 3, 0.0)
+    assert {place: item.reason for place, item in found.items()} == refused
 
 
 @pytest.mark.parametrize(
@@ -237,7 +240,7 @@ def test_an_answer_tells_which_records_were_refused(results: ItemResults, body: 
 def test_an_answer_that_does_not_tell_is_invalid(results: ItemResults, body: Any) -> None:
     """Nothing is guessed."""
     with pytest.raises(InvalidResponse):
-        results.refused(answer(body), 3)
+        results.refused(answer(body), 3, 0.0)
 
 
 @pytest.mark.parametrize(

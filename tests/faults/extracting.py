@@ -1,8 +1,8 @@
 """A process that runs an extract task and kills itself, with SIGKILL, at one of the steps of the read.
 
-A step is a page that is asked for or has come, a file that is about to be written, begun, written but not in its place
-yet, in its place, or removed, a row group of a part, and an entry of Airflow's stores before and after it is made. So
-every boundary of the read is a moment to die at, and the same one each time.
+A step is a page or an export that is asked for or has come, a piece of an export, a file that is about to be written,
+begun, written but not in its place yet, in its place, or removed, a row group of a part, and an entry of Airflow's
+stores before and after it is made. So every boundary of the read is a moment to die at, and the same one each time.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from airflow.sdk import Asset
 from airflow.sdk.io import attach
 from fsspec.implementations.local import LocalFileSystem
 
-from airgate.data.read import ingest
+from airgate.data.read import cutting, ingest
 from airgate.data.store import part_list
 from airgate.data.store.part_file import PartFile
 from airgate.data.store.storage import Folder
-from airgate.operators import GatewayExtractOperator, Incremental, extract_read
+from airgate.operators import CsvFile, GatewayExtractOperator, Incremental, NdjsonFile, extract_read
+from airgate.operators.export_calls import ExportCalls
 from airgate.operators.long_read import PageCalls
 from airgate.pagination import CursorPages, OffsetPages
 from tests.faults.records_service import PAGE, PARENTS
@@ -35,7 +36,17 @@ from tests.state_store import FileStore
 assert extract_read
 
 Mode = Literal[
-    "pages", "in flight", "prefetch", "children", "incremental", "inferred", "partitioned", "row groups", "s3"
+    "pages",
+    "in flight",
+    "prefetch",
+    "children",
+    "incremental",
+    "inferred",
+    "partitioned",
+    "row groups",
+    "s3",
+    "export",
+    "packed export",
 ]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
@@ -43,6 +54,8 @@ PART_ROWS = 25
 ROW_GROUP_ROWS = 7
 PIECE_BYTES = 400
 """So few that every second part or so makes a piece of the list of parts, which otherwise takes dozens of them."""
+CUT_BYTES = 300
+"""Of an export, in a piece: three records or so."""
 IN_FLIGHT = 3
 
 RECORDS = Asset("records")
@@ -81,6 +94,8 @@ def task(mode: Mode) -> GatewayExtractOperator:
         "partitioned": {"path": "/records", "paginator": offsets, "partition_by": ["kind"]},
         "row groups": {"path": "/records", "paginator": offsets, "row_group_rows": ROW_GROUP_ROWS},
         "s3": {"path": "/records", "paginator": offsets, "row_group_rows": ROW_GROUP_ROWS},
+        "export": {"path": "/export", "export": NdjsonFile()},
+        "packed export": {"path": "/export.csv.gz", "export": CsvFile()},
     }[mode]
     return GatewayExtractOperator(**{"task_id": "t", "schema": SCHEMA, "part_rows": PART_ROWS, **arguments})
 
@@ -121,6 +136,8 @@ class Steps:
     def watch(self) -> None:
         """Make the read of this process take its steps here."""
         PageCalls.__call__ = self.around(lambda *_: "page", PageCalls.__call__)  # type: ignore[method-assign]
+        ExportCalls.__call__ = self.around(lambda *_: "export", ExportCalls.__call__)  # type: ignore[method-assign]
+        ExportCalls.took = self.around(lambda *_: "piece", ExportCalls.took)  # type: ignore[method-assign]
         Folder.write = self.around(lambda folder, name, content: _plain(name), Folder.write)  # type: ignore[method-assign]
         Folder.create = self.around(lambda folder, name: f"begin {_plain(name)}", Folder.create)  # type: ignore[method-assign]
         PartFile.append = self.around(lambda *_: "row group", PartFile.append)  # type: ignore[method-assign]
@@ -161,6 +178,7 @@ def extract(mode: Mode, address: str, s3: str, home: Path, last: int) -> None:
     os.environ["AIRFLOW_CONN_GATEWAY_DEFAULT"] = f'{{"conn_type": "gateway", "host": "{address}"}}'
     os.environ["AIRFLOW__AIRGATE__DATA_ROOT"] = data_root(mode, home)
     part_list.PIECE_BYTES = PIECE_BYTES
+    cutting.PIECE_BYTES = CUT_BYTES
     if mode == "s3":
         attach("s3", fs=s3_client(s3))
     if mode in ("row groups", "s3"):

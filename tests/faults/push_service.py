@@ -1,15 +1,17 @@
 """A service that takes records in batches and counts what it does: how often each record had its effect.
 
 It honours ``Idempotency-Key``: a request is performed once, and its first answer is repeated to every later one with
-that key, also to one that comes while the first is still being performed. A record with ``"bad": true`` is refused.
+that key, also to one that comes while the first is still being performed; another body under a key that is known counts
+as a fault. A record with ``"bad": true`` is refused.
 
     POST /items             performs the good records and answers 207 with an item for each
     POST /strict            performs all records, or none and answers 422 when one is bad
     PUT  /records/ID        performs one record
-    GET  /-/told            {"effects": {record: times}, "requests": n, "keys": n, "at_once": n}
+    GET  /-/told            {"effects": {record: times}, "requests": n, "keys": n, "at_once": n, "reused": n}
 
-With ``?pause=S`` a request takes S seconds before and as long behind its effects, and with ``?drop=N`` every N-th
-request ends without an answer, behind its effects.
+With ``?pause=S`` a request takes S seconds before and as long behind its effects, with ``?drop=N`` every N-th request
+ends without an answer, behind its effects, and with ``?busy=N`` an item whose id is divisible by N is put off, 429, the
+first time, and by N * N the first two times.
 """
 
 from __future__ import annotations
@@ -44,6 +46,10 @@ class PushService:
         self.at_once = 0
         """Most requests that were under way at the same time."""
         self.answers: dict[str, Answer] = {}
+        self.bodies: dict[str, Any] = {}
+        self.reused = 0
+        """Requests whose key was known with another body."""
+        self.put_off: Counter[str] = Counter()
         self._under_way = 0
         self._lock = threading.Lock()
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -104,7 +110,7 @@ class PushService:
         """What it counted."""
         with self._lock:
             counted = {"requests": self.requests, "keys": len(self.answers), "at_once": self.at_once}
-            return {"effects": dict(self.effects), **counted}
+            return {"effects": dict(self.effects), "reused": self.reused, **counted}
 
     def answer(self, path: str, query: dict[str, float], body: Any, key: str | None) -> Answer | None:
         """The answer to a request; None for none."""
@@ -116,11 +122,12 @@ class PushService:
             self._under_way += 1
             self.at_once = max(self.at_once, self._under_way)
             turn = self._turns[key or str(number)]
+            self.reused += bool(key) and self.bodies.setdefault(key or "", body) != body
         with turn:
             answer = self.answers.get(key or "")
             if answer is None:
                 time.sleep(query.get("pause", 0))
-                answer = self._perform(path, body)
+                answer = self._perform(path, body, int(query.get("busy", 0)))
                 if key:
                     self.answers[key] = answer
                 time.sleep(query.get("pause", 0))
@@ -129,10 +136,11 @@ class PushService:
         drop = int(query.get("drop", 0))
         return None if drop and number % drop == 0 else answer
 
-    def _perform(self, path: str, body: Any) -> Answer:
+    def _perform(self, path: str, body: Any, busy: int) -> Answer:
         records = body if isinstance(body, list) else body.get("items", [body])
         bad = [bool(record.get("bad")) for record in records]
-        good = [record for record, is_bad in zip(records, bad, strict=True) if not is_bad]
+        late = [bool(busy and path == "/items" and self._is_busy(record["id"], busy)) for record in records]
+        good = [record for record, *faults in zip(records, bad, late, strict=True) if not any(faults)]
         with self._lock:
             self.sizes.append(len(records))
             if path == "/strict" and any(bad):
@@ -142,8 +150,14 @@ class PushService:
                 self.order.append(str(record["id"]))
         if path != "/items":
             return 200, {"taken": len(good)}
-        items = [{"status": 422, "error": "it is bad"} if is_bad else {"status": 201} for is_bad in bad]
-        return 207, {"items": items}
+        statuses = [429 if is_late else 422 if is_bad else 201 for is_bad, is_late in zip(bad, late, strict=True)]
+        errors = {429: {"error": "busy"}, 422: {"error": "it is bad"}}
+        return 207, {"items": [{"status": status, **errors.get(status, {})} for status in statuses]}
+
+    def _is_busy(self, identity: int, busy: int) -> bool:
+        with self._lock:
+            self.put_off[str(identity)] += 1
+            return self.put_off[str(identity)] <= (identity % busy == 0) + (identity % (busy * busy) == 0)
 
 
 if __name__ == "__main__":

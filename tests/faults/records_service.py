@@ -1,7 +1,8 @@
-"""A service with records in pages, some of them damaged, which remembers what it was asked for."""
+"""A service with records in pages and as files, some damaged, which remembers what it was asked for."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,17 @@ def record(number: int) -> dict[str, Any]:
     value: int | str = "damaged" if number % BAD_EVERY == 0 else number
     at = f"2024-01-31T{23 - number // 10:02}:00:00Z"
     return {"id": number, "value": value, "at": at, "kind": "ab"[number % 2]}
+
+
+def ndjson() -> bytes:
+    """All records, one a line."""
+    return b"".join(json.dumps(record(number)).encode() + b"\n" for number in range(TOTAL))
+
+
+def csv() -> bytes:
+    """All records below a header, in a gzip file."""
+    lines = [",".join(map(str, record(number).values())) for number in range(TOTAL)]
+    return gzip.compress("\r\n".join([",".join(record(0)), *lines]).encode(), mtime=0)
 
 
 class RecordsService(ThreadingHTTPServer):
@@ -57,6 +69,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         split = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
+        if split.path.startswith("/export"):
+            self._give(split.path, ndjson() if split.path == "/export" else csv())
+            return
         start = int(query.get("offset") or query.get("cursor") or 0)
         self.server.asked.append(f"{split.path}@{start}")
         parent = split.path.removeprefix("/parents/").partition("/")[0]
@@ -69,6 +84,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    def _give(self, path: str, content: bytes) -> None:
+        """Answer with a file, or a range of it."""
+        start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+        self.server.asked.append(f"{path}@{start}")
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("ETag", '"the only version"')
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:])
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.export_service import ExportService, export_service
+from tests.operators.exports import ndjson
 from tests.scripted_server import ScriptedServer
 from tests.state_store import FileStore
 
@@ -29,3 +32,13 @@ def installation(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.Mon
     warehouse = {"conn_type": "duckdb", "host": str(tmp_path / "w.duckdb")}
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(warehouse))
     monkeypatch.setenv("AIRFLOW__AIRGATE__DATA_ROOT", f"file://{tmp_path}/data")
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExportService]:
+    """Behind the gateway of the test."""
+    with export_service(ndjson()) as service:
+        extra = {"backoff": 0.001, "attempts": 3}
+        gateway = {"conn_type": "gateway", "host": service.address, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", json.dumps(gateway))
+        yield service

@@ -149,6 +149,7 @@ def test_a_postgres_connection_with_all_its_fields(context, tmp_path: Path, monk
         ({"conn_type": "duckdb"}, "host is missing, it is the DuckDB file's path"),
         ({"conn_type": "sqlite"}, "host is missing, it is the SQLite file's path"),
         ({"conn_type": "duckdb", "host": "x", "extra": {"lock_timeout": "soon"}}, "lock_timeout must be seconds"),
+        ({"conn_type": "duckdb", "host": "x", "extra": {"memory_limit": "little"}}, "memory_limit must be a size"),
         ({"conn_type": "http", "host": "x"}, "airgate loads into: duckdb, postgres, sqlite, and any type whose hook"),
         ({"conn_type": "nosuch", "host": "x"}, "of which Airflow has no hook"),
     ],
@@ -160,6 +161,13 @@ def test_a_connection_that_cannot_work_is_refused(
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(connection))
     with pytest.raises(ValueError, match=f"connection 'warehouse_default'.*{message}"):
         WarehouseHook().get_conn()
+
+
+def test_duckdb_may_be_told_how_much_memory_to_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of its own setting."""
+    connection = {"conn_type": "duckdb", "host": str(tmp_path / "w.duckdb"), "extra": {"memory_limit": "64MiB"}}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(connection))
+    assert content("SELECT current_setting('memory_limit')") == [("64.0 MiB",)]
 
 
 def test_any_db_api_hook_will_do(context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

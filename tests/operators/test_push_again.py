@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airgate.errors import KeyReused, OutcomeUnknown, RateLimited, Unavailable
+from airgate.operators.push import GatewayPushOperator
+from airgate.testing import instant_time
 from tests.faults.push_service import PushService
 from tests.operators.pushes import ITEMS, connection_to_it, counts, operator, records, run, service_of_a_test  # noqa: F401, fixtures
 from tests.scripted_server import Answer, ScriptedServer
+from tests.state_store import FileStore
 
 
 def test_a_later_try_goes_on_with_what_is_left(context, connected, server: ScriptedServer, tmp_path: Path) -> None:
@@ -100,3 +105,67 @@ def test_a_long_wait_gives_the_worker_back(context, connected, server: ScriptedS
     server.answers = [Answer(429, headers={"Retry-After": "60"})]
     with pytest.raises(RateLimited):
         operator(data=records(tmp_path, 12), deferrable=False).execute(context)
+
+
+def test_records_that_are_put_off_give_the_worker_back(
+    context, connected, server: ScriptedServer, tmp_path: Path
+) -> None:
+    """Only they are sent again, under a key of their own; a service that never takes them is not asked without end."""
+    connected(server.port, attempts=3)
+    busy = Answer(207, b'[{"s": 201}, {"s": 429, "in": 60}]')
+    server.answers = [busy, Answer(207, b'[{"s": 201}]')]
+    options: dict[str, Any] = {"batch_size": 2, "item_status": "s", "item_retry_after": '"in"'}
+    task = operator(data=records(tmp_path, 2), **options)
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    assert counts(task.resume(context, {})) == (2, 2, 0)
+    assert [[one["id"] for one in json.loads(seen.body)] for seen in server.seen] == [[0, 1], [1]]
+    assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 2
+
+    context["task_state_store"].delete("airgate.push")
+    server.seen.clear()
+    server.answers = [busy, Answer(207, b'[{"s": 429, "in": 60}]')]
+    with pytest.raises(TaskDeferred):
+        task.execute(context)
+    with pytest.raises(TaskDeferred):
+        task.resume(context, {})
+    with pytest.raises(RateLimited, match="1 records were put off"):
+        task.resume(context, {})
+    keys = [seen.headers["idempotency-key"] for seen in server.seen]
+    assert len(set(keys)) == len(keys) == 3
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_a_place_in_line_outlives_a_long_wait(
+    context, connected, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_flight: int
+) -> None:
+    """Pushes that wait for their own limit come through in the order in which they came, batch by batch."""
+    monkeypatch.setenv("AIRFLOW__AIRGATE__LIMITS_STORE", str(tmp_path / "limits.sqlite"))
+    connected(server.port, limits={"rate": "1/20s"}, attempts=2)
+
+    def task(name: str) -> tuple[GatewayPushOperator, dict[str, Any]]:
+        ti = SimpleNamespace(**{**vars(context["ti"]), "task_id": name})
+        data, headers = records(tmp_path / name, 2), {"X-Task": name}
+        pushing = operator(data=data, batch_size=1, in_flight=in_flight, headers=headers)
+        return pushing, {"ti": ti, "task_state_store": FileStore(tmp_path / f"{name}.json")}
+
+    with instant_time() as time_passed:
+        waiting = {name: task(name) for name in ("a", "b", "c")}
+        for pushing, own in waiting.values():
+            with pytest.raises(TaskDeferred):
+                pushing.execute(own)
+        for _ in range(6):
+            time_passed.skip(20)
+            # The last one looks first, and still nobody is overtaken.
+            for name, (pushing, own) in reversed(list(waiting.items())):
+                try:
+                    assert counts(pushing.resume(own, {})) == (2, 2, 0)
+                    del waiting[name]
+                except TaskDeferred:
+                    continue
+    assert not waiting
+    came = [seen.headers["x-task"] for seen in server.seen]
+    if in_flight == 1:
+        # The first one comes through at once and is in line again before the others are.
+        assert came == ["a", "a", "b", "c", "b", "c"]
+    assert [*dict.fromkeys(came)] == ["a", "b", "c"]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from airgate.data.frames.reading import write_frame
-from airgate.data.push.pushing import TooManyDeadLetters
+from airgate.data.push.plan import TooManyDeadLetters
 from airgate.errors import InvalidResponse, Unprocessable
 from airgate.hooks.storage import open_folder
 from tests.faults.push_service import PushService

@@ -78,6 +78,40 @@ def test_reschedule_gives_the_worker_back(context, server: ScriptedServer) -> No
     assert operator.execute(context) is True
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"mode": "reschedule"},
+        {"deferrable": True},
+        {"deferrable": True, "predicate": lambda response: response.json()["state"] == "done"},
+    ],
+    ids=["poke", "reschedule", "triggerer", "own function"],
+)
+def test_what_the_polls_cost_is_pushed(context, server: ScriptedServer, arguments: dict[str, Any]) -> None:
+    """One sum over all polls of the try, in whichever process they were made; another try begins anew."""
+    pushed: list[dict[str, Any]] = []
+    ti = {**vars(context["ti"]), "try_number": 1, "get_first_reschedule_date": lambda context: None}
+    context["ti"] = SimpleNamespace(**ti, xcom_push=lambda key, value: pushed.append({key: value}))
+    for attempt in (1, 2):
+        context["ti"].try_number = attempt
+        server.answers = [OPEN, Answer(503), OPEN, DONE]
+        with instant_time():
+            while True:
+                try:
+                    assert run(sensor(**arguments), context) is True
+                    break
+                except AirflowRescheduleException:
+                    assert not pushed
+        [cost] = pushed
+        assert (cost["airgate_calls"]["calls"], cost["airgate_calls"]["attempts"]) == (3, 4)
+        pushed.clear()
+    server.answers = [Answer(404)]
+    with pytest.raises(NotFound), instant_time():
+        run(sensor(**arguments), context)
+    assert pushed[0]["airgate_calls"]["errors"]["NotFound"] == 1
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_missing_resource_may_mean_not_yet(context, server: ScriptedServer, deferrable: bool) -> None:
     """An error without missing_is_false, with its type in both modes."""

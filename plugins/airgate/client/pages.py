@@ -17,7 +17,7 @@ position follows a page. Positions are plain JSON objects, so that a read can be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,7 +25,6 @@ import msgspec
 
 from airgate.client.message import Params, Response
 from airgate.client.paging.links import BadLink, LinkScope
-from airgate.client.salvage import split_list, split_object
 
 Position = dict[str, Any]
 """Where a page stands in its collection; JSON."""
@@ -113,74 +112,6 @@ class Page:
                 value = value[inner] if found else None
             return found, value
         return False, None
-
-
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_LIST = msgspec.json.Decoder(list[msgspec.Raw])
-_NO_LINKS = LinkScope()
-
-
-def split_page(
-    response: Response, records: str, *, links: LinkScope = _NO_LINKS, whole: bool = False, null: bool = False
-) -> Page:
-    """Split an answer into records and envelope.
-
-    Args:
-        response: The answer; its body is JSON.
-        records: Dotted path to the list of records, such as ``data`` or ``result.items``; empty for a bare list.
-        links: Where the page's links may lead.
-        whole: What stands there is one record, an object, and no list.
-        null: ``null`` may stand there; the page says so by ``null``.
-
-    Raises:
-        InvalidResponse: When the body is not JSON or has no such thing there.
-    """
-    what = "object" if whole else "list of records"
-    try:
-        return _split(response, records, links, _OBJECT.decode, _one if whole else _LIST.decode, null)
-    except (msgspec.DecodeError, RecursionError) as error:
-        refusal = error
-    try:
-        return _split(response, records, links, split_object, _salvaged_one if whole else split_list, null)
-    except (ValueError, RecursionError):
-        raise response.invalid(f"the body has no {what} at {records!r} ({refusal})") from None
-
-
-def _one(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
-    _OBJECT.decode(raw)
-    return [msgspec.Raw(bytes(raw))]
-
-
-def _salvaged_one(raw: bytes | msgspec.Raw) -> list[msgspec.Raw]:
-    split_object(raw)
-    return [msgspec.Raw(bytes(raw))]
-
-
-def _split(
-    response: Response,
-    records: str,
-    links: LinkScope,
-    members: Callable[[bytes | msgspec.Raw], dict[str, msgspec.Raw]],
-    items: Callable[[bytes | msgspec.Raw], list[msgspec.Raw]],
-    null: bool,
-) -> Page:
-    raw: bytes | msgspec.Raw = response.bytes
-    envelope: dict[str, msgspec.Raw] = {}
-    names = [name for name in records.split(".") if name]
-    for name in names:
-        inner = members(raw)
-        if name not in inner:
-            raise response.invalid(f"the body has no {records!r}; it has {', '.join(sorted(inner)) or 'nothing'}")
-        raw = inner.pop(name)
-        envelope.update(inner)
-    if null and _is_null(raw):
-        return Page((), envelope, response, tuple(names[:-1]), links, null=True)
-    return Page(items(raw), envelope, response, tuple(names[:-1]), links)
-
-
-def _is_null(raw: bytes | msgspec.Raw) -> bool:
-    with memoryview(raw) as view:
-        return len(view) < 16 and bytes(view).strip() == b"null"
 
 
 class Paginator(Protocol):

@@ -37,6 +37,10 @@ class Source(Protocol):
         """The body without content codings, in order."""
         ...
 
+    def lift_deadline(self) -> None:
+        """Let the rest take as long as it does."""
+        ...
+
     def close(self) -> None:
         """Leave the rest; may be said twice."""
         ...
@@ -64,6 +68,9 @@ class Held:
         """The body in one piece."""
         if self.content:
             yield self.content
+
+    def lift_deadline(self) -> None:
+        """It is here already."""
 
     def close(self) -> None:
         """Nothing to leave."""
@@ -129,7 +136,8 @@ class StreamedResponse(_Streamed):
     """An answer whose headers are here and whose body is still to come.
 
     Use it as a context manager, or read it to its end: it holds a connection until then. ``iter_bytes`` knows no limit
-    of size, ``bytes`` holds to the connection's ``max_response_bytes``. The call's deadline covers the body, too.
+    of size, ``bytes`` holds to the connection's ``max_response_bytes``. The call's deadline covers the body, too, until
+    ``lift_deadline``.
     """
 
     source: Source = dataclasses.field(default_factory=lambda: Held(b""), repr=False)
@@ -177,6 +185,10 @@ class StreamedResponse(_Streamed):
             raise self._error(broken) from None
         finally:
             self.close()
+
+    def lift_deadline(self) -> None:
+        """Let the body take as long as it does: from now on only silence ends it, the connection's ``read_timeout``."""
+        self.source.lift_deadline()
 
     def close(self) -> None:
         """Leave the rest of the body and give the connection up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -206,6 +207,11 @@ class Incoming:
             yield from self.raw_pieces()
         finally:
             self.close()
+
+    def lift_deadline(self) -> None:
+        """Let the rest take as long as it does."""
+        if self._watch is not None:
+            self._watch.ends = math.inf
 
     def leave(self) -> None:
         """Give the connection back when the body is read, else close it."""

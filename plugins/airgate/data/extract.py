@@ -156,5 +156,5 @@ def batch_of(reached: Reached) -> Batch:
         following=reached.following,
         bytes=response.received,
         response=response,
-        reached=reached,
+        total=reached.total,
     )

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from airgate.data.read.pages import Reached
+from airgate.data.shape.batch import Batch
 from airgate.data.shape.misfit import Misfit
 from airgate.data.store.manifest import Manifest
 
@@ -49,6 +49,8 @@ class _Counts:
     calls: int = 0
     retries: int = 0
     waited: float = 0.0
+    fetching: float = 0.0
+    """Seconds in which the read stood still until a batch was there."""
 
     @property
     def records(self) -> int:
@@ -86,28 +88,28 @@ class Progress:
         self._due = self._began + min(FIRST_LINE, every)
         self._smooth: float | None = None
         self._total: int | None = None
+        self._share: float | None = None
         self._before = 0
         """Records that an earlier try made durable."""
-        self._answer: object = None
 
     @property
     def seconds(self) -> float:
         """Since it began to look on."""
         return self._clock() - self._began
 
-    def took(self, reached: Reached, table: pa.Table, misfits: Sequence[Misfit]) -> None:
-        """A page has been read and parsed."""
-        counts, response = self._counts, reached.page.response
+    def took(self, batch: Batch, table: pa.Table, misfits: Sequence[Misfit]) -> None:
+        """A page, or a piece of an export, has been read and parsed."""
+        counts, response = self._counts, batch.response
         counts.rows += table.num_rows
         counts.dead_letters += len(misfits)
         counts.pages += 1
-        if response is not self._answer:  # an export comes as one answer and in many batches
-            self._answer = response
+        counts.bytes += batch.bytes
+        counts.fetching += batch.took
+        if response is not None:
             counts.calls += response.attempts
             counts.retries += response.attempts - 1
             counts.waited += response.waited
-            counts.bytes += response.received
-        self._total = getattr(reached, "total", None)
+        self._total, self._share = batch.total, batch.share
         self._speak_when_due()
 
     def durable(self, manifest: Manifest) -> None:
@@ -118,7 +120,7 @@ class Progress:
 
     def summary(self, manifest: Manifest) -> dict[str, float]:
         """What the read that it looked on at brought and took, see ``summary_of``."""
-        return summary_of(manifest, self.seconds, before=self._before)
+        return summary_of(manifest, self.seconds, before=self._before, fetching=self._counts.fetching)
 
     def __enter__(self) -> Progress:
         return self
@@ -147,7 +149,7 @@ class Progress:
             lately = _rate(fresh, span)
             self._smooth = smoothed(self._smooth, lately, span) if self._smooth is not None else overall
             self._say(
-                f"{self._source}: {standing(self._before + counts.records, self._total, self._smooth)}",
+                f"{self._source}: {standing(self._before + counts.records, self._total, self._smooth, self._share)}",
                 rows_per_s=round(lately),
                 **self._figures(overall),
             )
@@ -163,24 +165,30 @@ class Progress:
             "calls": counts.calls,
             "retries": counts.retries,
             "waited_s": round(counts.waited, 1),
+            "fetching_s": round(counts.fetching, 1),
             "dead_letters": counts.dead_letters,
         }
 
 
-def standing(records: int, total: int | None, rate: float) -> str:
+def standing(records: int, total: int | None, rate: float, share: float | None = None) -> str:
     """Where a read stands, in words: ``40,000 of 160,000 records, 25 % done, about 15 s left``.
 
     Args:
         records: Read so far, earlier tries included.
         total: In the whole collection; None, or a number that is exceeded already, when the service does not tell.
         rate: Records a second to expect.
+        share: How much has come, from 0 to 1, where that is known otherwise: by the bytes of an export, or the parents
+            whose children were read.
     """
-    if not total or records > total:
-        return f"{_number(records)} records"
-    share = f"{_number(records)} of {_number(total)} records, {math.floor(100 * records / total)} % done"
-    if records == total or rate <= 0:
-        return share
-    return f"{share}, about {duration((total - records) / rate)} left"
+    said = f"{_number(records)} records"
+    if total and records <= total:
+        said, share = f"{_number(records)} of {_number(total)} records", records / total
+    if not share:
+        return said
+    said += f", {math.floor(100 * share)} % done"
+    if share >= 1 or rate <= 0:
+        return said
+    return f"{said}, about {duration(records * (1 / share - 1) / rate)} left"
 
 
 def smoothed(before: float, lately: float, seconds: float) -> float:
@@ -198,17 +206,19 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def summary_of(manifest: Manifest, seconds: float, *, before: int = 0) -> dict[str, float]:
+def summary_of(manifest: Manifest, seconds: float, *, before: int = 0, fetching: float = 0.0) -> dict[str, float]:
     """What a read brought and took, small enough for an XCom.
 
     Args:
         manifest: Of the complete data set.
         seconds: What this try took.
         before: Records that earlier tries had made durable; they do not count for this try's rate.
+        fetching: Seconds in which this try stood still until pages were there.
 
     Returns:
         ``received``, ``written``, ``dead_lettered``: records. ``parts``: files, ``bytes``: their size. ``pages``,
-        ``calls``, ``retries``, ``waited`` (seconds): over all tries. ``seconds``, ``rows_per_s``: of this try.
+        ``calls``, ``retries``, ``waited`` (seconds): over all tries. ``seconds``, ``fetching`` (seconds of those in
+        which it stood still until pages were there), ``rows_per_s``: of this try.
     """
     calls = manifest.calls
     return {
@@ -222,6 +232,7 @@ def summary_of(manifest: Manifest, seconds: float, *, before: int = 0) -> dict[s
         "retries": calls.retries,
         "waited": round(calls.waited, 3),
         "seconds": round(seconds, 3),
+        "fetching": round(fetching, 3),
         "rows_per_s": round(_rate(manifest.received - before, seconds), 1),
     }
 

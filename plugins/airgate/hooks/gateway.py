@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airgate.client import clock
 from airgate.client.message import Params, Request, Response
@@ -20,6 +20,7 @@ from airgate.policy.errors import GatewayError
 from airgate.policy.idempotency import use_of_key
 
 if TYPE_CHECKING:
+    from airgate.hooks.push_task import PushOptions
     from airgate.openapi import Document
 
 
@@ -183,6 +184,31 @@ class GatewayHook(GatewayConnection):
     ) -> Response:
         """Do what ``operation`` does without holding up the event loop."""
         return await self.amake(_operation(operation_id, arguments, idempotency_key, expect, call_name))
+
+    def push(self, data: Any, path: str = "", *, name: str = "push", **options: Unpack[PushOptions]) -> dict[str, Any]:
+        """Push records in batches, as ``GatewayPushOperator`` does, from within a task.
+
+        What is settled is stored as it comes, so that the task's next try goes on there; a frame is written first, and
+        the next try pushes what was written. A wait beyond ``max_inline_wait`` is waited for as ``make`` does.
+
+        Args:
+            data: A pandas, polars or Arrow frame, the manifest of a data set, or a list of them.
+            path: Path below the gateway's address; empty with ``operation``.
+            name: Of the push within the task: a second one needs another.
+            **options: Arguments of the operator.
+
+        Returns:
+            The operator's report.
+
+        Raises:
+            GatewayError: The typed error of what came instead; the next try has to go on.
+            ValueError: The arguments do not make a push, or no task is running.
+        """
+        from airgate.hooks.push import push_in_task
+        from airgate.hooks.push_task import PushTask
+
+        self._check_retries()
+        return push_in_task(self, PushTask(data=data, path=path, **options), name, self._wait_here).to_json()
 
     def make(self, call: Call, *, stream: bool = False) -> Response:
         """Make a call that is given as a value; ``call`` and ``operation`` come here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = 120.0
 """Seconds to wait for other loads; the connection's extra ``lock_timeout`` says otherwise."""
 
+_SIZE = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?)?B", re.IGNORECASE)
+
 _NOT_LIBPQ = {"lock_timeout", "cursor", "iam", "redshift", "aws_conn_id", "cluster-identifier"}
 """Extras that are airgate's, or those of Airflow's own PostgreSQL hook, and no parameters of the connection."""
 
@@ -26,7 +29,8 @@ class WarehouseHook(BaseHook):
     * type ``postgres``: host, port, schema (the database), login, password, and libpq's parameters in the extra;
     * any other type whose hook is a ``DbApiHook``: the slower dialect of ``airgate.data.dialects.dbapi``.
 
-    The extra ``lock_timeout`` is how many seconds to wait for other loads, 120 without it.
+    The extra ``lock_timeout`` is how many seconds to wait for other loads, 120 without it; ``memory_limit`` is what
+    DuckDB may hold in memory, such as ``512MB``, and most of the machine's without it.
 
     Args:
         warehouse_conn_id: The connection.
@@ -54,7 +58,8 @@ class WarehouseHook(BaseHook):
         if connection.conn_type == "duckdb":
             from airgate.data.dialects.duckdb import open_duckdb
 
-            return open_duckdb(self._path(connection, "DuckDB"), read_only=read_only, lock_timeout=lock_timeout)
+            path, memory_limit = self._path(connection, "DuckDB"), self._memory_limit(connection)
+            return open_duckdb(path, read_only=read_only, lock_timeout=lock_timeout, memory_limit=memory_limit)
         if connection.conn_type == "sqlite":
             from airgate.data.dialects.sqlite import open_sqlite
 
@@ -76,6 +81,14 @@ class WarehouseHook(BaseHook):
                 f"connection {self.warehouse_conn_id!r}: lock_timeout must be seconds, 0 or more, not {given!r}"
             )
         return seconds
+
+    def _memory_limit(self, connection: Any) -> str | None:
+        given = connection.extra_dejson.get("memory_limit")
+        if given is not None and not _SIZE.fullmatch(str(given)):
+            raise ValueError(
+                f"connection {self.warehouse_conn_id!r}: memory_limit must be a size such as 512MB, not {given!r}"
+            )
+        return None if given is None else str(given)
 
     def _path(self, connection: Any, name: str) -> str:
         if not connection.host:

@@ -13,13 +13,15 @@ from airgate.client.pages import Paginator
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
 from airgate.hooks.waits import LongWait
-from airgate.operators.extract_check import problem_of
+from airgate.operators.extract_check import MAX_PAGES, problem_of
 from airgate.operators.incremental import Incremental, Window
+from airgate.operators.openapi_schema import OpenApiSchema
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airgate.data.read.children import Missing
+    from airgate.data.read.fileformats import FileFormat
     from airgate.data.read.watermark import Watermark
     from airgate.data.shape.evolution import Evolution
     from airgate.data.shape.schema import SchemaSource
@@ -32,7 +34,7 @@ _TALLY = "airgate.tally"
 
 
 class GatewayExtractOperator(BaseOperator):
-    """Reads every page of a collection; the result is the manifest of the data set.
+    """Reads every page of a collection, or one long export; the result is the manifest of the data set.
 
     The records become Parquet parts under ``[airgate] data_root``. Those that do not fit the schema go to
     ``dead-letters-*.jsonl`` beside them, with the reason: received = written + dead-lettered, or the task fails. After
@@ -42,13 +44,16 @@ class GatewayExtractOperator(BaseOperator):
     Args:
         path: Path below the gateway's address; with ``parents`` it has placeholders, ``/orders/{order_id}/items``.
         paginator: How the collection is read page by page (``airgate.pagination``).
-        schema: The records' JSON Schema: a mapping, or the path of a JSON file; an Arrow schema does as well. None
-            infers it from the first records of the first run and keeps it in ``schema_path``.
+        export: Form of the file that the service answers with, instead of pages: ``NdjsonFile()`` or ``CsvFile()``,
+            plain or as gzip. It is read while it comes in.
+        schema: The records' JSON Schema: a mapping, or the path of a JSON file; an Arrow schema does as well, and an
+            ``OpenApiSchema`` takes it from the service's document. None infers it from the first records of the first
+            run and keeps it in ``schema_path``.
         query: Query parameters beside those of the paginator.
         method: ``POST`` for a search whose criteria are in the body.
         headers: Added to the connection's.
         json: Body of every request; a paginator may add to it.
-        records: Dotted path of the list of records in an answer, such as ``result.items``; empty for a bare list.
+        records: Dotted path of the list of records in a page, such as ``result.items``; empty for a bare list.
         output_path: URI of the folder to write, instead of one for each task instance below the data root. Each run
             needs one of its own, such as ``s3://bucket/flights/{{ run_id }}``; mapped tasks add their index.
         schema_path: URI of a folder for an inferred schema, which later runs are held to; by default one for each task
@@ -103,8 +108,9 @@ class GatewayExtractOperator(BaseOperator):
         self,
         *,
         path: str,
-        paginator: Paginator,
-        schema: SchemaSource | None = None,
+        paginator: Paginator | None = None,
+        export: FileFormat | None = None,
+        schema: SchemaSource | OpenApiSchema | None = None,
         query: Mapping[str, Any] | None = None,
         method: Literal["GET", "POST"] = "GET",
         headers: Mapping[str, str] | None = None,
@@ -118,7 +124,7 @@ class GatewayExtractOperator(BaseOperator):
         row_group_rows: int | None = None,
         zstd_level: int = 1,
         partition_by: Sequence[str] = (),
-        max_pages: int = 100_000,
+        max_pages: int = MAX_PAGES,
         max_records: int | None = None,
         in_flight: int = 1,
         prefetch: bool = False,
@@ -141,6 +147,7 @@ class GatewayExtractOperator(BaseOperator):
         super().__init__(**with_retry_policy(kwargs))
         self.path = path
         self.paginator = paginator
+        self.export = export
         self.schema = schema
         self.query = query
         self.method = method
@@ -197,28 +204,20 @@ class GatewayExtractOperator(BaseOperator):
 
     def _read(self, context: Context, *, resumed: bool) -> dict[str, Any]:
         # pyarrow takes a quarter of a second to import, which every parse of a DAG file would pay.
-        from airgate.client.paging.links import LinkScope
         from airgate.data.progress import Progress
-        from airgate.data.read.page_fetch import PageFetch
         from airgate.hooks.lineage import Lineage, folder_of, report_assets, route_of
         from airgate.operators.extract_read import ExtractRead
-        from airgate.operators.long_read import PageCalls, read_patiently
+        from airgate.operators.long_read import read_patiently
         from airgate.operators.patience import Patience
 
         window = self._window(context)
         store = context["task_state_store"]
-        with GatewayHook(self.gateway_conn_id) as hook, Progress(self.source, say=self.log.info) as progress:
+        with self._hook() as hook, Progress(self.source, say=self.log.info) as progress:
             if resumed and isinstance(earlier := store.get(_TALLY), dict):
                 hook.tally.add(earlier)
-            query = {**(self.query or {}), **(window.params if window else {})}
-            calls = PageCalls(hook)
-            links = LinkScope(hook.gateway.base_url, hook.gateway.auth.secrets)
-            fetch = PageFetch(
-                *(calls, self.path, query, self.method), headers=self.headers or {}, json=self.json, links=links
-            )
-            read = ExtractRead(self, context, fetch, window, progress)
+            read = ExtractRead(self, context, hook, window, progress)
             patience = Patience(partial(self._defer, store, hook), self.long_wait, self.deferrable, self.deadline)
-            manifest = read_patiently(hook, context, calls, patience, read, resumed=resumed)
+            manifest = read_patiently(hook, context, read.calls, patience, read, resumed=resumed)
             self._lineage = Lineage((route_of(hook.gateway.base_url, self.path),), (folder_of(manifest),))
             report_assets(hook, outputs=self._lineage.outputs)
         mark = self._advance(context, read.watermark, manifest)
@@ -230,6 +229,10 @@ class GatewayExtractOperator(BaseOperator):
         from airgate.hooks.lineage import Lineage, openlineage_of
 
         return openlineage_of(self._lineage or Lineage())
+
+    def _hook(self) -> GatewayHook:
+        openapi = self.schema.openapi if isinstance(self.schema, OpenApiSchema) else None
+        return GatewayHook(self.gateway_conn_id, openapi=openapi)
 
     def _window(self, context: Context) -> Window | None:
         if self.incremental is None:
@@ -269,9 +272,10 @@ class GatewayExtractOperator(BaseOperator):
             push(key="airgate_records", value=dict(summary))
         calls = manifest.calls
         self.log.info(
-            "received %d records in %d pages: %d written in %d parts, %d dead-lettered; %d requests, %d of them again "
+            "received %d records in %d %s: %d written in %d parts, %d dead-lettered; %d requests, %d of them again "
             "after %.1f s of waiting; %s",
-            *(manifest.received, calls.pages, manifest.written, len(manifest.parts), manifest.dead_lettered),
+            *(manifest.received, calls.pages, "pages" if self.export is None else "pieces"),
+            *(manifest.written, len(manifest.parts), manifest.dead_lettered),
             *(calls.requests, calls.retries, calls.waited, manifest.path),
         )
         for file in manifest.dead_letters:

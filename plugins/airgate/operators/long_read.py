@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from airgate.client import clock
 from airgate.hooks.call import Call
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from airgate.operators.patience import Patience
 
 T = TypeVar("T")
+
+
+class Calls(Protocol):
+    """The calls of a task that waits between some of them."""
+
+    ends: float | None
+    """Unix time by which all must be over."""
+
+    @property
+    def answered(self) -> int:
+        """Grows as the task gets on."""
+        ...
+
+    def come_back(self, place: str) -> None:
+        """Let the next call take a place in the line of the gateway's own limits, where an earlier one had to leave."""
+        ...
 
 
 class PageCalls:
@@ -68,7 +84,7 @@ class PageCalls:
 
 
 def read_patiently(
-    hook: GatewayHook, context: Any, calls: PageCalls, patience: Patience, read: Callable[[], T], *, resumed: bool
+    hook: GatewayHook, context: Any, calls: Calls, patience: Patience, read: Callable[[], T], *, resumed: bool
 ) -> T:
     """Read, and go on after each wait that is too long to be spent within a call.
 

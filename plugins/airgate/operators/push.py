@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from airgate.data.push.items import ItemResults
-from airgate.hooks.call import Call
 from airgate.hooks.gateway import GatewayHook
+from airgate.hooks.given_frame import hidden
 from airgate.hooks.lineage import Lineage, folder_of, openlineage_of, route_of
+from airgate.hooks.push_call import LIST, BodyOf
+from airgate.hooks.push_task import PushTask
 from airgate.hooks.retry_policy import with_retry_policy
 from airgate.hooks.waits import LONG_WAITS, LongWait
-from airgate.operators.push_call import LIST, RECORD, BatchCall, BodyOf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airgate.data.push.pushing import PushReport, Refused
-    from airgate.data.store.storage import Folder
-
-_STATE = "airgate.push"
-_BATCH_SIZE = 100
+    from airgate.data.push.plan import PushReport, Refused
 
 
 class GatewayPushOperator(BaseOperator):
@@ -35,7 +32,9 @@ class GatewayPushOperator(BaseOperator):
     data_root``: offered = pushed + dead-lettered, or the task fails.
 
     Args:
-        data: Manifest of a data set, or a list of them: the result of an extract or ``@task.dataframe`` task.
+        data: What to push: the manifest of a data set, which is the result of an extract or ``@task.dataframe`` task, a
+            pandas, polars or Arrow frame, such as the result of a ``@task``, or a list of them. A frame is written as a
+            data set first, and a later try goes on with that one.
         replay_dead_letters: Whose dead letters are pushed, behind the records of ``data`` if both are given: a manifest
             or a list of them, the report of an earlier push, or the URI of a folder.
         path: Path below the gateway's address; with ``body="record"`` a ``{name}`` that ``path_params`` lacks is
@@ -57,6 +56,9 @@ class GatewayPushOperator(BaseOperator):
         item_error: JMESPath of one item's error in the answer; nothing, false or empty was accepted.
         item_results: JMESPath of the list of items in the answer; the answer itself unless given.
         item_index: JMESPath of the record's place in the batch, for services that tell of some records only.
+        item_retry: JMESPath of an item that was not accepted: whether its record was put off and is to be sent again,
+            with others of its kind; a status of 425, 429 or 503 says so unless given.
+        item_retry_after: JMESPath of the seconds, or the date, after which; the answer's ``Retry-After`` holds as well.
         refused: What becomes of a batch that the service refuses as a whole with 400, 413 or 422: ``bisect`` sends
             halves until what is wrong stands alone, ``dead_letter`` dead-letters all of it, ``fail`` fails.
         max_dead_letters: The task fails when more records are dead-lettered; None for no limit.
@@ -111,6 +113,8 @@ class GatewayPushOperator(BaseOperator):
         item_error: str | None = None,
         item_results: str = "@",
         item_index: str | None = None,
+        item_retry: str | None = None,
+        item_retry_after: str | None = None,
         refused: Refused = "bisect",
         max_dead_letters: int | None = None,
         redact_fields: Sequence[str] = (),
@@ -134,7 +138,7 @@ class GatewayPushOperator(BaseOperator):
         self.operation = operation
         self.arguments = arguments
         self.columns = columns
-        self.batch_size = batch_size if batch_size is not None else 1 if body == RECORD else _BATCH_SIZE
+        self.batch_size = batch_size
         self.body = body
         self.in_flight = in_flight
         self.ordered = ordered
@@ -142,6 +146,8 @@ class GatewayPushOperator(BaseOperator):
         self.item_error = item_error
         self.item_results = item_results
         self.item_index = item_index
+        self.item_retry = item_retry
+        self.item_retry_after = item_retry_after
         self.refused = refused
         self.max_dead_letters = max_dead_letters
         self.redact_fields = redact_fields
@@ -156,38 +162,24 @@ class GatewayPushOperator(BaseOperator):
         if problem := self._problem():
             raise ValueError(f"task {self.task_id!r}: {problem}")
 
+    @property
+    def data(self) -> Any:
+        """What is pushed; a frame shows neither in Airflow's pages nor in its database."""
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._data = hidden(value)
+
     def _problem(self) -> str | None:
-        for name in ("batch_size", "in_flight"):
-            if getattr(self, name) < 1:
-                return f"{name} must be 1 or more, not {getattr(self, name)}"
-        for name in ("max_dead_letters", "deadline"):
-            if (getattr(self, name) or 0) < 0:
-                return f"{name} must be 0 or more, not {getattr(self, name)}"
-        if self.body == RECORD and self.batch_size != 1:
-            return f"body={RECORD!r} sends one record in a request; leave batch_size out"
-        if self.data is None and self.replay_dead_letters is None:
-            return "there is nothing to push: give data, replay_dead_letters or both"
-        if self.refused not in ("bisect", "dead_letter", "fail"):
-            return f"refused must be bisect, dead_letter or fail, not {self.refused!r}"
+        if (self.deadline or 0) < 0:
+            return f"deadline must be 0 or more, not {self.deadline}"
         if self.long_wait is not None and self.long_wait not in LONG_WAITS:
             return f"long_wait must be one of {', '.join(LONG_WAITS)}, not {self.long_wait!r}"
-        if self.idempotency_key not in (True, False, None):
-            return "idempotency_key must be True, False or None: each batch has a key of its own, made from its records"
-        try:
-            self._items()
-        except ValueError as error:
-            return str(error)
-        return self._batch_call().problem()
+        return self._wanted().problem()
 
-    def _items(self) -> ItemResults:
-        return ItemResults(self.item_status, self.item_error, self.item_results, self.item_index)
-
-    def _batch_call(self) -> BatchCall:
-        method = self.method if self.operation else self.method or "POST"
-        call = Call(method, self.path, self.path_params, self.query, None, None, self.headers)
-        if self.operation:
-            call = Call(method, self.path, headers=self.headers, operation=self.operation, arguments=self.arguments)
-        return BatchCall(call, self.body)
+    def _wanted(self) -> PushTask:
+        return PushTask(**{field.name: getattr(self, field.name) for field in fields(PushTask)})
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Push the records and return the report."""
@@ -203,57 +195,23 @@ class GatewayPushOperator(BaseOperator):
 
     def _push(self, context: Context, *, resumed: bool) -> dict[str, Any]:
         # Imported here, as every parse of a DAG file would pay for it otherwise.
-        from airgate.data.push.pushing import Push, push
-        from airgate.hooks.state import TaskStateCheckpoint
+        from airgate.hooks.push import TaskPush
         from airgate.operators.long_read import read_patiently
         from airgate.operators.patience import Patience
-        from airgate.operators.push_call import BatchCalls
-        from airgate.operators.push_offer import offered_by
-        from airgate.policy.idempotency import digest
 
-        ti, batch_call = context["ti"], self._batch_call()
-        folder = self._folder(ti)
-        offered = offered_by(self.data, self.replay_dead_letters, self.columns, folder)
-        route = self.operation or f"{batch_call.call.method.upper()} {self.path}"
-        content = digest((offered.content, self.batch_size, route, self.gateway_conn_id))
-        checkpoint = TaskStateCheckpoint(context["task_state_store"], _STATE, max_tries=ti.max_tries)
+        wanted = self._wanted()
         with GatewayHook(self.gateway_conn_id) as hook:
-            calls = BatchCalls(hook, batch_call, ti, use=self.idempotency_key, epoch=self.epoch, content=content)
-            plan = Push(
-                target=route,
-                fingerprint=digest((content, batch_call.shape, self.epoch, calls.repeatable, folder.uri)),
-                batch_size=self.batch_size,
-                in_flight=1 if self.ordered else self.in_flight,
-                repeatable=calls.repeatable,
-                refused=self.refused,
-                items=self._items(),
-                redact_fields=tuple(self.redact_fields),
-                max_dead_letters=self.max_dead_letters,
-                round=ti.max_tries,
-            )
+            pushing = TaskPush(hook, wanted, context)
             deadline = hook.gateway.task_deadline if self.deadline is None else self.deadline
+            patience = Patience(self._defer, self.long_wait, self.deferrable, deadline)
             try:
-                report = read_patiently(
-                    hook,
-                    context,
-                    calls.progress,
-                    Patience(self._defer, self.long_wait, self.deferrable, deadline),
-                    lambda: push(plan, offered, calls.send, folder, checkpoint),
-                    resumed=resumed,
-                )
+                report = read_patiently(hook, context, pushing, patience, pushing.run, resumed=resumed)
             finally:
                 self._tell_calls(context, hook)
-            sent_to = route_of(hook.gateway.base_url, self.path or route)
-        self._lineage = Lineage(tuple(map(folder_of, offered.manifests)), (sent_to,))
+            sent_to = route_of(hook.gateway.base_url, self.path or wanted.route)
+        self._lineage = Lineage(tuple(map(folder_of, pushing.offered.manifests)), (sent_to,))
         self._tell(report)
         return report.to_json()
-
-    def _folder(self, ti: Any) -> Folder:
-        from airgate.hooks.storage import map_index_segment, open_folder, task_folder_uri
-
-        if not self.output_path:
-            return open_folder(task_folder_uri(ti))
-        return open_folder("/".join([self.output_path.rstrip("/"), *map_index_segment(ti)]))
 
     def _defer(self, until: float) -> NoReturn:
         from airgate.triggers.wait import WaitTrigger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -15,6 +16,7 @@ from airgate.hooks.overflow import own_result
 from airgate.hooks.retry_policy import with_retry_policy
 from airgate.hooks.selection import Selection, check_selection, select
 from airgate.policy.errors import GatewayError, NotFound
+from airgate.sensors.costs import PollCosts
 from airgate.sensors.exposure import refuse_exposed
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class GatewaySensor(BaseSensorOperator):
     ui_color = "#e3ecd5"
     _asked = 0.0
     """Seconds that the service asked to wait at the last poll."""
+    _costs: PollCosts | None = None
 
     def __init__(
         self,
@@ -138,7 +141,7 @@ class GatewaySensor(BaseSensorOperator):
     def _poll_here(self) -> PokeReturnValue:
         self._asked = 0.0
         try:
-            with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
+            with self._hook() as hook:
                 return self._ask(hook)
         except GatewayError as error:
             if not error.retryable or error.retry_after is None:
@@ -147,6 +150,12 @@ class GatewaySensor(BaseSensorOperator):
             self._asked = error.retry_after
             self.log.warning("not now: %s", error)
             return PokeReturnValue(is_done=False)
+
+    def _hook(self) -> GatewayHook:
+        hook = GatewayHook(self.gateway_conn_id, openapi=self.openapi)
+        if self._costs is not None:
+            hook.tally = self._costs.tally
+        return hook
 
     def _ask(self, hook: GatewayHook) -> PokeReturnValue:
         request = hook.request(self._call())
@@ -166,12 +175,19 @@ class GatewaySensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait until the predicate holds; the result is what was selected of the answer."""
-        found = self._wait(clock.now() + self.timeout) if self.deferrable else super().execute(context)
+        with self._counting(context):
+            found = self._wait(clock.now() + self.timeout) if self.deferrable else super().execute(context)
         return own_result(found, context["ti"])
 
     def resume(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Read what the triggerer found."""
-        return own_result(self._found(event), context["ti"])
+        with self._counting(context, event):
+            found = self._found(event)
+        return own_result(found, context["ti"])
+
+    def _counting(self, context: Context, event: Mapping[str, Any] | None = None) -> AbstractContextManager[None]:
+        self._costs = PollCosts(context, event)
+        return self._costs.told(push=self.do_xcom_push)
 
     def _found(self, event: Mapping[str, Any]) -> Any:
         if "error" in event:
@@ -190,7 +206,9 @@ class GatewaySensor(BaseSensorOperator):
 
     def resume_poke(self, context: Context, event: Mapping[str, Any]) -> Any:
         """Ask once more, on the worker."""
-        return own_result(self._wait(event["ends"]), context["ti"])
+        with self._counting(context):
+            found = self._wait(event["ends"])
+        return own_result(found, context["ti"])
 
     def _wait(self, ends: float, *, here: bool = False) -> Any:
         """Ask on the worker where only it can judge the answer, or when told to; else in the triggerer."""
@@ -226,7 +244,7 @@ class GatewaySensor(BaseSensorOperator):
 
         call = self._call()
         if self.operation:
-            with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
+            with self._hook() as hook:
                 call = hook.resolve(call)
             if call.method not in _READS:
                 raise ValueError(f"operation {self.operation!r} is a {call.method}; a sensor only reads")

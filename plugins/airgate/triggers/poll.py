@@ -85,7 +85,7 @@ class PollTrigger(BaseTrigger):
             event = await self._poll(hook)
         finally:
             await hook.aclose()
-        yield TriggerEvent({**event, "ends": self.poll.ends})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({**event, "ends": self.poll.ends, "calls": hook.tally.state()})  # type: ignore[no-untyped-call]
 
     async def _poll(self, hook: GatewayHook) -> dict[str, Any]:
         poll, interval = self.poll, self.poll.interval

@@ -3,8 +3,8 @@
 A load runs in a process of its own against a real DuckDB file, SQLite file or PostgreSQL. The process kills itself
 (SIGKILL) before or after its n-th statement, for every n that the load has: ledger, staging, lock, checks, moves, the
 ledger's entry, commit. Others are killed from outside at a random moment. Then the same load runs again, and the table
-has to be what one undisturbed load makes of it. Last, two processes load one table at once. One JSON line a kill, and a
-summary last.
+has to be what one undisturbed load makes of it. Last, two processes load one table at once: the same load, and
+different ones. One JSON line a kill, and a summary last.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from airgate.data.dialects.postgres import open_postgres
 from airgate.data.dialects.sqlite import open_sqlite
 from airgate.data.loads.load import LEDGER, Load, Mode
 from airgate.data.loads.staged import StagedWarehouse
+from tests.faults import loading_at_once as at_once
 from tests.postgres_server import postgres_server
 
 Moment = Literal["before", "after", "any"]
@@ -261,6 +262,13 @@ def cases(counts: dict[tuple[str, Mode], int], seed: int, random_kills: int, sam
     return [replace(case, turn=turn) for turn, case in enumerate(found)]
 
 
+def rushes(dialects: Sequence[str]) -> list[at_once.Rush]:
+    """Different loads of one table at once, of every mode, for every engine over these databases."""
+    engines = [engine for engine in at_once.ENGINES if engine.split()[-1] in dialects]
+    wanted = [(engine, mode) for engine in engines for mode in MODES]
+    return [at_once.Rush(engine, mode, number) for number, (engine, mode) in enumerate(wanted)]
+
+
 def run_suite(
     folder: Path,
     seed: int,
@@ -288,6 +296,10 @@ def run_suite(
             say(lines[-1])
         for number, (dialect, mode) in enumerate(counts):
             lines.append(race(Case(dialect, mode, "any", turn=2_000_000 + number), found[dialect]))
+            say(lines[-1])
+        # A sample has a test of its own for these.
+        for rush in rushes(list(found)) if sample is None else ():
+            lines.append(at_once.run(rush, found[rush.engine.split()[-1]]))
             say(lines[-1])
     total = {
         "suite": "load",

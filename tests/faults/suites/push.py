@@ -28,8 +28,9 @@ from typing import Any
 from interrupts import INTERRUPTS, Interrupted
 
 PROJECT = Path(__file__).resolve().parents[3]
-KINDS = ("items", "strict", "record", "keyless")
-"""Answers item by item, whole batches that are refused and halved, a record a request, a service without keys."""
+KINDS = ("items", "busy", "strict", "record", "keyless")
+"""Answers item by item, items that are put off at first, whole batches that are refused and halved, a record a request,
+a service without keys."""
 PAUSE = 0.006
 """Seconds that the service takes before its effects, and again behind them: where most kills are to come."""
 PATIENCE = 60.0
@@ -96,16 +97,16 @@ def operator(case: Case, data: dict[str, Any]) -> Any:
     """The task of a case."""
     from airgate.operators.push import GatewayPushOperator
 
-    path = {"items": "/items", "record": "/records/{id}"}.get(case.kind, "/strict")
+    path = {"items": "/items", "busy": "/items", "record": "/records/{id}"}.get(case.kind, "/strict")
     arguments: dict[str, Any] = {"batch_size": case.batch_size, "body": "items"}
-    if case.kind == "items":
+    if case.kind in ("items", "busy"):
         arguments |= {"item_results": "items", "item_status": "status", "item_error": "error"}
     if case.kind == "record":
         arguments = {"body": "record", "method": "PUT"}
     return GatewayPushOperator(
         task_id="push",
         data=data,
-        path=f"{path}?pause={PAUSE}",
+        path=f"{path}?pause={PAUSE}{'&busy=3' if case.kind == 'busy' else ''}",
         in_flight=case.in_flight,
         idempotency_key=case.kind != "keyless",
         **arguments,
@@ -201,6 +202,7 @@ def _line(case: Case, home: Path, told: dict[str, Any]) -> dict[str, Any]:
         "requests": told["requests"],
         "once": sum(times == 1 for times in effects.values()),
         "twice": sum(times > 1 for times in effects.values()),
+        "reused": told["reused"],
         "exactly_one": report is not None and effects == dict.fromkeys(good, 1) and _dead(report) == list(case.bad),
         "balanced": report is not None and report["offered"] == report["pushed"] + report["dead_lettered"],
         **({"error": error} if error else {}),
@@ -219,15 +221,14 @@ def held(line: dict[str, Any]) -> bool:
     """Whether a case kept the promise: one effect each, or, without keys, no second one and no silence about it."""
     if line["kind"] == "keyless" and line["state"] == UNKNOWN:
         return bool(line["twice"] == 0)
-    return bool(line["state"] == ENDED and line["exactly_one"] and line["balanced"])
+    return bool(line["reused"] == 0 and line["state"] == ENDED and line["exactly_one"] and line["balanced"])
 
 
 def measure(home: Path) -> float:
     """Seconds that a request takes here, undisturbed."""
     # What a try needs is imported here, once: each is a fork of this process, and most of its time is spent pushing.
-    import airgate.data.push.pushing
-    import airgate.operators.long_read
-    import airgate.operators.push_offer  # noqa: F401
+    import airgate.hooks.push
+    import airgate.operators.long_read  # noqa: F401
 
     case = Case(-1, "strict", 100, (), 5, 1, ())
     lines = [run_case(case, home / name, 1.0) for name in ("first", "second")]
@@ -262,6 +263,7 @@ def run_suite(home: Path, some: Sequence[Case], seed: int, say: Callable[[dict[s
         "kills": sum(line["killed"] for line in lines),
         "records": sum(line["records"] for line in lines),
         "records_twice": sum(line["twice"] for line in lines),
+        "keys_reused": sum(line["reused"] for line in lines),
         "seconds": round(time.monotonic() - began),
     }
     say(total)

@@ -8,19 +8,21 @@ database does; rows that it refuses are found by savepoints.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 import pyarrow as pa
 
+from airgate.data.dialects.absent import verdict
+from airgate.data.dialects.pep249 import Connection, Cursor
 from airgate.data.dialects.plain import plain
+from airgate.data.dialects.seen_keys import SeenKeys
 from airgate.data.loads.ledger import Ledger
-from airgate.data.loads.load import Load, LoadRefused, LoadResult
+from airgate.data.loads.load import LEDGER, Load, LoadRefused, LoadResult
 from airgate.data.loads.refused_rows import RefusedRows
 
 log = logging.getLogger(__name__)
@@ -29,34 +31,6 @@ _LOCKS = "airgate_load_locks"
 """Table with a row for each loaded table; whoever has changed it without a commit keeps the others waiting."""
 
 _SAVEPOINT = "airgate_rows"
-
-
-class Cursor(Protocol):
-    """A cursor of PEP 249."""
-
-    description: Any
-
-    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
-        """Run a statement."""
-
-    def executemany(self, sql: str, parameters: Any, /) -> Any:
-        """Run a statement for each of several rows."""
-
-    def fetchall(self) -> Any:
-        """All rows of the result."""
-
-
-class Connection(Protocol):
-    """A connection of PEP 249, not in autocommit."""
-
-    def cursor(self) -> Cursor:
-        """A new cursor."""
-
-    def commit(self) -> None:
-        """End the transaction."""
-
-    def rollback(self) -> None:
-        """End the transaction as if it had not been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +68,8 @@ class DbApiWarehouse:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit at the end, roll back after an error; the driver begins it with the first statement."""
+        # A look at a table has begun one already, and what that one sees is older than the lock that is taken now.
+        self.connection.rollback()
         try:
             yield
             self.connection.commit()
@@ -102,41 +78,85 @@ class DbApiWarehouse:
             raise
 
     def columns(self, table: str) -> dict[str, str]:
-        """Columns of the table, without their types; empty if there is none."""
+        """Columns of the table, without their types; empty if there is none.
+
+        Raises:
+            LoadRefused: It must not be read, or nobody can tell whether it is there.
+        """
         cursor = self.connection.cursor()
         cursor.execute(f"SAVEPOINT {_SAVEPOINT}")  # some databases accept nothing more after an error
         try:
             cursor.execute(f"SELECT * FROM {self._qualified(table)} WHERE 1 = 0")
-        except Exception:
+        except Exception as error:
             cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            if not self._absent(table, error):
+                raise LoadRefused(
+                    f"{table}: the table cannot be read: {_first_line(error)}. Nothing was written: grant the "
+                    "connection's user SELECT, INSERT, UPDATE and DELETE on it, or mend what the message says"
+                ) from error
             return {}
         names = {column[0]: "" for column in cursor.description}
         cursor.fetchall()
         return names
 
+    def _absent(self, table: str, error: Exception) -> bool:
+        """Whether an error of a look at a table means that there is none; its driver says so, or the catalogue does."""
+        said = verdict(error)
+        if said != "unknown":
+            return said == "absent"
+        *schema, name = table.split(".")
+        same = " AND ".join(
+            f"LOWER({column}) = LOWER({self.placeholder})"
+            for column in ("table_name", "table_schema")[: 1 + len(schema)]
+        )
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(f"SELECT 1 FROM information_schema.tables WHERE {same}", (name, *schema))
+            return not cursor.fetchall()
+        except Exception:  # there is no such catalogue, or the connection is broken: the first error tells more
+            return False
+
     def lock(self, table: str, *, whole: bool) -> None:
         """Change the table's row, which waits for whoever has changed it and is not at an end."""
         self.query(f"UPDATE {_LOCKS} SET loads = loads + 1 WHERE table_name = {self.placeholder}", [table])
 
+    def _look(self, load: Load) -> None:
+        """Look at all tables of the load, so that what must not be read shows before anything is written."""
+        try:
+            for table in (load.table, f"{load.table}_dead_letters", LEDGER, _LOCKS):
+                self.columns(table)
+        finally:
+            self.connection.rollback()
+
     def _make_lock(self, table: str) -> None:
-        if not self.columns(_LOCKS):
-            self._try(f"CREATE TABLE {_LOCKS} (table_name VARCHAR(255) PRIMARY KEY, loads BIGINT NOT NULL)", [])
-        for name in ("airgate_loads", table):
-            if not self.query(f"SELECT 1 FROM {_LOCKS} WHERE table_name = {self.placeholder}", [name]):
-                self._try(f"INSERT INTO {_LOCKS} (table_name, loads) VALUES ({self.placeholder}, 0)", [name])
+        create = f"CREATE TABLE {_LOCKS} (table_name VARCHAR(255) PRIMARY KEY, loads BIGINT NOT NULL)"
+        self._ensure(lambda: bool(self.columns(_LOCKS)), create, [])
+        there = f"SELECT 1 FROM {_LOCKS} WHERE table_name = {self.placeholder}"
+        insert = f"INSERT INTO {_LOCKS} (table_name, loads) VALUES ({self.placeholder}, 0)"
+        for name in (LEDGER, table):
+            self._ensure(partial(self._any, there, name), insert, [name])
         self.connection.commit()
 
-    def _try(self, sql: str, parameters: Sequence[Any]) -> None:
-        """Run a statement that another process may have run just now; what is missing then shows at the lock."""
+    def _any(self, sql: str, parameter: str) -> bool:
+        return bool(self.query(sql, [parameter]))
+
+    def _ensure(self, there: Callable[[], bool], sql: str, parameters: Sequence[Any]) -> None:
+        """Run a statement unless what it makes is there; another process may be about to make it as well."""
+        if there():
+            return
+        self.connection.rollback()  # a transaction that has read before it writes may have to give way to another one
         try:
             self.query(sql, parameters)
             self.connection.commit()
         except Exception:
             self.connection.rollback()
+            if not there():
+                raise
 
     def load(self, load: Load, rows: pa.Table | Iterable[pa.Table]) -> LoadResult:
         """Put the rows into the table and enter the load, in one transaction; see ``Warehouse``."""
         tables = iter([rows] if isinstance(rows, pa.Table) else rows)
+        self._look(load)
         self._make_lock(load.table)
         ledger = Ledger(self)
         ledger.make()
@@ -174,7 +194,7 @@ class DbApiWarehouse:
         start, inserted, updated = 0, 0, 0
         dead_letters = self._qualified(f"{load.table}_dead_letters")
         refused = RefusedRows(self, load, dead_letters, lambda place: batch[place - start], None, {})
-        with closing(_Keys(load)) as keys:
+        with closing(SeenKeys(load)) as keys:
             for table in tables:
                 batch = plain(table.select(names)).to_pylist()
                 keys.add(batch)
@@ -217,7 +237,7 @@ class DbApiWarehouse:
             # PEP 249 gives every driver these two names; anything else is no matter of a row.
             if not {"DataError", "IntegrityError"} & {of.__name__ for of in type(error).__mro__}:
                 raise
-            reason = str(error).partition("\n")[0]
+            reason = _first_line(error)
         else:
             return
         if len(rows) == 1:
@@ -262,30 +282,5 @@ class DbApiWarehouse:
         return ".".join(map(self.quote, table.split(".")))
 
 
-class _Keys:
-    """The keys of a load so far, on disk: they may be more than memory holds."""
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self._seen = sqlite3.connect("", isolation_level=None)  # a temporary file that SQLite removes
-        self._seen.execute("CREATE TABLE seen (value TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._seen.execute("BEGIN")
-
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not (key := self._load.key):
-            return
-        for row in rows:
-            values = {name: row[name] for name in key}
-            if nulls := [name for name, value in values.items() if value is None]:
-                raise LoadRefused(
-                    f"{self._load.table}: the key column {', '.join(nulls)} holds nulls; drop or mend those rows first"
-                )
-            text = msgspec.json.encode(values, enc_hook=str).decode()
-            if not self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", [text]).rowcount:
-                raise LoadRefused(
-                    f"{self._load.table}: keys stand for more than one row, such as {values}; add the column that "
-                    "tells them apart to the key, or drop the duplicates first"
-                )
-
-    def close(self) -> None:
-        self._seen.close()
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -13,6 +13,7 @@ import pyarrow as pa
 from airgate.data.dialects.dialect import ROW, qualified, quoted
 from airgate.data.loads.load import Load
 from airgate.data.loads.staged import StagedWarehouse
+from airgate.data.shape.arrowtypes import no_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,6 +24,9 @@ _INTEGERS = (
     *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
     *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
 )
+
+_ROW_GROUP = 122_880
+"""Rows of a row group of DuckDB's, by which it divides work among threads."""
 
 _HOLDS = {
     **{kind: set(_INTEGERS) for kind in _INTEGERS},
@@ -35,13 +39,16 @@ _HOLDS = {
 
 
 @contextmanager
-def open_duckdb(path: str, *, lock_timeout: float = 120.0, read_only: bool = False) -> Iterator[StagedWarehouse]:
+def open_duckdb(
+    path: str, *, lock_timeout: float = 120.0, read_only: bool = False, memory_limit: str | None = None
+) -> Iterator[StagedWarehouse]:
     """Open a DuckDB file.
 
     Args:
         path: Of the file; it is made when missing, unless ``read_only``.
         lock_timeout: Seconds to wait while another process has the file open for writing.
         read_only: Open beside other readers.
+        memory_limit: What DuckDB may hold in memory, such as ``512MB``; None for its own choice, most of the machine's.
 
     Raises:
         RuntimeError: When the duckdb package is not installed.
@@ -51,10 +58,13 @@ def open_duckdb(path: str, *, lock_timeout: float = 120.0, read_only: bool = Fal
         import duckdb
     except ImportError:
         raise RuntimeError("loading into DuckDB needs the duckdb package: pip install 'airgate[duckdb]'") from None
+    config: dict[str, str | bool | int | float | list[str]] = {}
+    if memory_limit is not None:
+        config["memory_limit"] = memory_limit
     gives_up = time.monotonic() + lock_timeout
     while True:
         try:
-            connection = duckdb.connect(path, read_only=read_only)
+            connection = duckdb.connect(path, read_only=read_only, config=config)
             break
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error):
@@ -93,6 +103,10 @@ class DuckDB:
             return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
         return relation.fetchall()
 
+    def _run(self, sql: str) -> None:
+        """Run a statement that has no result; a relation, as above, would plan it twice."""
+        self.connection.execute(sql)
+
     def mark(self, number: int) -> str:
         """How the parameter of that number is marked."""
         return f"${number}"
@@ -100,10 +114,10 @@ class DuckDB:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit at the end, roll back after an error."""
-        self.query("BEGIN")
+        self._run("BEGIN")
         try:
             yield
-            self.query("COMMIT")
+            self._run("COMMIT")
         except BaseException:
             self._roll_back()
             raise
@@ -112,7 +126,7 @@ class DuckDB:
         import duckdb
 
         try:
-            self.query("ROLLBACK")
+            self._run("ROLLBACK")
         except duckdb.TransactionException:  # the error has ended it already
             return
 
@@ -122,17 +136,21 @@ class DuckDB:
     def columns(self, table: str) -> dict[str, str]:
         """Columns of the table -> their types."""
         *schema, name = table.split(".")
-        rows = self.query(
-            "SELECT column_name, data_type FROM duckdb_columns() WHERE lower(table_name) = lower($1) AND "
-            "database_name = current_database() AND lower(schema_name) = "
-            f"{'lower($2)' if schema else 'current_schema()'} ORDER BY column_index",
+        # Not duckdb_columns(): it makes all views of the system first. And a DESCRIBE of what is not there would end
+        # the transaction.
+        there = self.query(
+            "SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE lower(table_name) = lower($1) "
+            "AND database_name = current_database() AND lower(schema_name) = "
+            f"{'lower($2)' if schema else 'current_schema()'}",
             [name, *schema],
         )
-        return dict(rows)
+        return {
+            column: kind for path in there for column, kind, *_ in self.query(f"DESCRIBE {'.'.join(map(quoted, path))}")
+        }
 
     def types(self, schema: pa.Schema) -> dict[str, str]:
         """What DuckDB makes of each Arrow type."""
-        self.connection.register(_INCOMING, schema.empty_table())
+        self.connection.register(_INCOMING, no_rows(schema))
         try:
             return {name: kind for name, kind, *_ in self.query(f"DESCRIBE FROM {_INCOMING}")}
         finally:
@@ -149,7 +167,7 @@ class DuckDB:
     def stage(self, name: str, types: Mapping[str, str], tables: Iterator[pa.Table], key: Sequence[str]) -> None:
         """Fill a temporary table, which DuckDB moves to disk when memory is short."""
         columns = ", ".join(f"{quoted(column)} {kind}" for column, kind in {**types, ROW: "BIGINT"}.items())
-        self.query(f"CREATE TEMPORARY TABLE {name} ({columns})")
+        self._run(f"CREATE TEMPORARY TABLE {name} ({columns})")
         for table in tables:
             self._insert(name, table)
 
@@ -161,12 +179,23 @@ class DuckDB:
         """Put rows into the table itself."""
         self._insert(qualified(table), rows)
 
-    def _insert(self, table: str, rows: pa.Table) -> None:
-        self.connection.register(_INCOMING, rows)
+    def _insert(self, table: str, airgate_incoming: pa.Table) -> None:
+        # Found by its name in this very frame. Were it registered instead, its transaction would hold it to the end,
+        # and with it the rows of all parts.
+        with self._few_threads(airgate_incoming):
+            self.connection.execute(f"INSERT INTO {table} BY NAME FROM airgate_incoming")
+
+    @contextmanager
+    def _few_threads(self, rows: pa.Table) -> Iterator[None]:
+        """Let one thread write what is less than a row group: two take longer for it, and twice the processor time."""
+        if rows.num_rows >= _ROW_GROUP:
+            yield
+            return
+        self._run("SET threads = 1")
         try:
-            self.query(f"INSERT INTO {table} BY NAME FROM {_INCOMING}")
+            yield
         finally:
-            self.connection.unregister(_INCOMING)
+            self._run("RESET threads")
 
     def unfit(self, load: Load, staging: str, columns: Mapping[str, str]) -> list[tuple[int, str]]:
         """Rows that break a type's range or a rule of the table, which the catalogue tells."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from airgate.data.frames.library import from_table, to_table
 from airgate.data.frames.writing import FrameWriter, merged_schema
-from airgate.data.shape.arrowtypes import named_type
+from airgate.data.shape.arrowtypes import named_type, no_rows
 from airgate.data.shape.evolution import conform
 from airgate.data.shape.schema import describe_schema
 from airgate.data.store.manifest import File, Manifest
@@ -124,7 +124,7 @@ class _Part:
     def schema(self) -> pa.Schema:
         """From its footer alone."""
         with self.folder.fs.open(self.folder.file(self.file.name), "rb") as file:
-            return self._with_folders(pq.read_schema(file).empty_table()).schema
+            return self._with_folders(no_rows(pq.read_schema(file))).schema
 
     def table(self, columns: Sequence[str] | None) -> pa.Table:
         [table] = self.tables(columns, None)

@@ -9,8 +9,15 @@ from typing import Any, Protocol
 
 from airgate.data.loads.load import LEDGER, Load, LoadResult
 
-_ADDED = {"load_mode": "VARCHAR(7)", "dead_lettered": "BIGINT", "read_cursor": "VARCHAR(4000)"}
+_ADDED = {
+    "load_mode": "VARCHAR(7)",
+    "dead_lettered": "BIGINT",
+    "read_cursor": "VARCHAR(4000)",
+    "load_number": "BIGINT",
+}
 """Columns that a ledger made by an earlier release lacks."""
+
+_LATEST_FIRST = "ORDER BY COALESCE(load_number, 0) DESC, loaded_at DESC"
 
 
 class Sql(Protocol):
@@ -86,9 +93,12 @@ class Ledger:
         return LoadResult(load.table, load.load_id, rows, inserted, updated, True, dead or 0, mode or "merge")
 
     def enter(self, load: Load, result: LoadResult) -> None:
-        """Enter what the load did, in the transaction that did it."""
-        names = ["load_id", "table_name", "load_mode", "inserted", "updated", "dead_lettered"]
-        values = [load.load_id, load.table, load.mode, result.inserted, result.updated, result.dead_lettered]
+        """Enter what the load did, in the transaction that did it and that holds the table's lock."""
+        # Loads follow one another faster than some databases' clocks go, and some tell when a transaction began.
+        counted = f"SELECT COALESCE(MAX(load_number), 0) + 1 FROM {LEDGER} WHERE table_name = {self.sql.mark(1)}"
+        [(number,)] = self.sql.query(counted, [load.table])
+        names = ["load_id", "table_name", "load_mode", "load_number", "inserted", "updated", "dead_lettered"]
+        values = [load.load_id, load.table, load.mode, number, result.inserted, result.updated, result.dead_lettered]
         if load.cursor is not None:
             names.append("read_cursor")
             values.append(load.cursor)
@@ -100,5 +110,5 @@ class Ledger:
         if not self._complete():
             return None
         of_table = f"FROM {LEDGER} WHERE table_name = {self.sql.mark(1)} AND read_cursor IS NOT NULL"
-        found = self.sql.query(f"SELECT read_cursor {of_table} ORDER BY loaded_at DESC", [table])
+        found = self.sql.query(f"SELECT read_cursor {of_table} {_LATEST_FIRST}", [table])
         return str(found[0][0]) if found else None

@@ -49,7 +49,7 @@ class Coming:
             raise LoadRefused(f"{load.table}: two columns of the data have names that are one in the database")
         if ROW in names:
             raise LoadRefused(f"{load.table}: the column name {ROW} is taken by the load itself; rename the column")
-        types = dialect.types(first.schema.empty_table().select(typed).schema)
+        types = dialect.types(pa.schema([first.schema.field(name) for name in typed]))
         return Coming(
             (table.select(typed) for table in chain([first], tables)), {name: types.get(name) for name in names}
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, TypeAlias, TypeVar
@@ -39,11 +39,28 @@ class PushBatch:
     """Whether an earlier try may have sent it."""
     piece: str = ""
     """Which half of which half it is, as ``01``, when the whole was refused; empty for a whole batch."""
+    again: int = 0
+    """How often it was cut down to the records that the service had put off."""
+    in_line: str = ""
+    """Its place in the line of the gateway's own limits, from an earlier try; empty for the end of it."""
 
     @property
     def name(self) -> str:
-        """What tells its idempotency key from those of other batches."""
-        return f"{self.number}/{self.piece}" if self.piece else str(self.number)
+        """What tells its idempotency key from those of other batches: two of one name hold the same records."""
+        # A service that forgets keys may put off other records the second time: those make another batch.
+        number = f"{self.number}+{self.again}.{digest(self.places)[:16]}" if self.again else str(self.number)
+        return f"{number}/{self.piece}" if self.piece else number
+
+    def only(self, places: Collection[int], again: int) -> PushBatch:
+        """The batch with no other records than those at these places of the whole one."""
+        kept = [index for index, place in enumerate(self.places) if place in places]
+        return replace(
+            self,
+            records=tuple(self.records[index] for index in kept),
+            places=tuple(self.places[index] for index in kept),
+            unreadable=(),
+            again=again,
+        )
 
     def halves(self) -> tuple[PushBatch, PushBatch]:
         """The batch in two."""

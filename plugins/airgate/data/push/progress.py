@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,27 @@ from airgate.data.store.manifest import Manifest
 from airgate.policy.errors import KeyReused, OutcomeUnknown
 
 _VERSION = 1
+
+
+class PutOff(msgspec.Struct, kw_only=True, frozen=True):
+    """What is left of a batch of which the service has put some records off; the others are settled."""
+
+    number: int
+    """Of the batch."""
+    again: int
+    """How often it has come to that; part of the key under which what is left is sent."""
+    places: str
+    """Bit by bit, in hexadecimal digits, the first place last: short, however many there are."""
+
+    @property
+    def count(self) -> int:
+        """How many records are left."""
+        return int(self.places, 16).bit_count()
+
+    def cut(self, batch: PushBatch) -> PushBatch:
+        """The batch without what is settled."""
+        bits = int(self.places, 16)
+        return batch.only({place for place in batch.places if bits >> place & 1}, self.again)
 
 
 class PushProgress(msgspec.Struct, kw_only=True):
@@ -31,6 +52,10 @@ class PushProgress(msgspec.Struct, kw_only=True):
     """Batches before this number may have been sent, settled or not."""
     sending: list[int] = []
     """Those that may have been sent, and that no service would recognize a second time."""
+    put_off: list[PutOff] = []
+    """Batches that are settled but for some records."""
+    in_line: dict[str, str] = {}
+    """Names of batches that were held back by the gateway's own limits -> their places in line."""
     accepted: int = 0
     dead_lettered: int = 0
     calls: int = 0
@@ -48,9 +73,25 @@ class PushProgress(msgspec.Struct, kw_only=True):
         """Whether there is nothing left to do for a batch."""
         return batch.number < self.done or batch.number in self.settled
 
-    def settle(self, batch: PushBatch, accepted: int, dead: int) -> None:
-        """A batch has its outcome."""
-        self.settled.append(batch.number)
+    def left_of(self, batch: PushBatch) -> PushBatch:
+        """What of a batch is not settled yet."""
+        return next((put_off.cut(batch) for put_off in self.put_off if put_off.number == batch.number), batch)
+
+    def settle(self, batch: PushBatch, accepted: int, dead: int, put_off: Collection[int]) -> None:
+        """A batch has its outcome.
+
+        Args:
+            batch: That was sent.
+            accepted: How many of its records the service has accepted.
+            dead: How many are dead letters.
+            put_off: Places of those that the service wants to be asked for again.
+        """
+        self.put_off = [one for one in self.put_off if one.number != batch.number]
+        if put_off:
+            bits = sum(1 << place for place in put_off)
+            self.put_off.append(PutOff(number=batch.number, again=batch.again + 1, places=f"{bits:x}"))
+        else:
+            self.settled.append(batch.number)
         if batch.number in self.sending:
             self.sending.remove(batch.number)
         self.accepted += accepted

@@ -158,7 +158,10 @@ class _Reading:
                 # A paginator may end a parent's pages by a 404 as well, but not begin with one.
                 begins = reached.position["page"] == collection.paginator.first()
                 self.skipped += begins and reached.page.response.status == HTTPStatus.NOT_FOUND
-                yield batch_of(reached)
+                done = reached.position["parent"] + (
+                    reached.following is None or reached.following["parent"] > reached.position["parent"]
+                )
+                yield dataclasses.replace(batch_of(reached), share=done / len(children.parents))
 
     def _one_parent(self, number: int, page: Position | None) -> Iterator[Reached]:
         children, collection = self._children, self.collection

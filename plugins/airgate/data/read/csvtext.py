@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.csv as pc
 
+from airgate.data.read.fileformats import CsvFile, check_names
 from airgate.data.shape.evolution import Evolution, check_evolution
 from airgate.data.shape.misfit import Misfit
 from airgate.data.shape.wiretypes import refuse_non_finite
@@ -29,20 +30,23 @@ _SIMPLE = (
 )
 
 
-def header_of(record: bytes, delimiter: str = ",") -> list[str]:
+def header_of(record: bytes, file: CsvFile) -> list[str]:
     """The column names that the first record of a file holds.
 
     Raises:
         ValueError: A name is empty or stands there twice.
     """
-    options = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    parse, read = _parse_options(file), pc.ReadOptions(encoding=file.encoding)
     try:
-        names: list[str] = pc.read_csv(pa.BufferReader(record + b"\n"), parse_options=options).column_names
-    except pa.ArrowInvalid as error:
+        names: list[str] = pc.read_csv(pa.BufferReader(record + b"\n"), read, parse).column_names
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise ValueError(f"the first line is no header: {error}") from None
-    if "" in names or len(set(names)) < len(names):
-        raise ValueError(f"the header has a name that is empty or stands there twice: {', '.join(names)}")
+    check_names(names)
     return names
+
+
+def _parse_options(file: CsvFile) -> pc.ParseOptions:
+    return pc.ParseOptions(delimiter=file.delimiter, newlines_in_values=True)
 
 
 def text_schema(names: Sequence[str]) -> pa.Schema:
@@ -53,21 +57,21 @@ def text_schema(names: Sequence[str]) -> pa.Schema:
 class CsvDecoder:
     """Parses CSV records into tables of one schema.
 
-    An empty field is null, ``""`` an empty text. Columns are found by name; one that the file lacks is null.
+    What is quoted is never null. Columns are found by name; one that the file lacks is null.
 
     Args:
         schema: Columns of the tables, none of them a list or struct.
         evolution: What becomes of columns that the schema does not name; they stand in the header, so that ``freeze``
             refuses the file rather than each of its records.
         header: The file's column names, in order.
-        delimiter: Between two fields.
+        file: How it is written.
 
     Raises:
         ValueError: When a column has a type that a field cannot fill, or the file has columns that it must not have, or
             lacks one that must not be null.
     """
 
-    def __init__(self, schema: pa.Schema, evolution: Evolution, header: Sequence[str], delimiter: str = ",") -> None:
+    def __init__(self, schema: pa.Schema, evolution: Evolution, header: Sequence[str], file: CsvFile) -> None:
         check_evolution(evolution)
         for field in schema:
             if not any(fits(field.type) for fits in _SIMPLE):
@@ -84,12 +88,13 @@ class CsvDecoder:
             log.warning("new in the schema: %s", ", ".join(f"{name} (string)" for name in unknown))
         self.schema = schema
         self._header = list(header)
-        self._parse_options = pc.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        self._encoding = file.encoding
+        self._parse_options = _parse_options(file)
         self._convert = pc.ConvertOptions(
             column_types=schema,
             include_columns=schema.names,
             include_missing_columns=True,
-            null_values=[""],
+            null_values=list(file.null),
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
         )
@@ -117,7 +122,7 @@ class CsvDecoder:
             return
         try:
             yield self._parse(texts)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             if len(texts) == 1:
                 yield Misfit(start, texts[0], str(error).removeprefix("In CSV column #").strip())
                 return
@@ -127,7 +132,9 @@ class CsvDecoder:
 
     def _parse(self, texts: list[bytes]) -> pa.Table:
         joined = b"\n".join([*texts, b""])
-        read = pc.ReadOptions(use_threads=False, block_size=len(joined) + 1, column_names=self._header)
+        read = pc.ReadOptions(
+            use_threads=False, block_size=len(joined) + 1, column_names=self._header, encoding=self._encoding
+        )
         table = pc.read_csv(pa.BufferReader(joined), read, self._parse_options, self._convert)
         if table.num_rows != len(texts):
             raise pa.ArrowInvalid("a record must be a single line, or quoted")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 import pyarrow as pa
 
+from airgate.client import clock
+from airgate.client.message import Response
 from airgate.client.pages import Position
-from airgate.client.streamed import StreamedResponse
 from airgate.data.checkpoint import Checkpoint
 from airgate.data.extract import SAMPLE_RECORDS
+from airgate.data.read.caps import Caps
 from airgate.data.read.csvtext import CsvDecoder, header_of, text_schema
-from airgate.data.read.cutting import Piece, StreamChanged, Unreadable, cut, decompressed
+from airgate.data.read.cutting import BEGINNING, Cut, Piece, StreamChanged, Unreadable, cut
+from airgate.data.read.fileformats import CsvFile, FileFormat, NdjsonFile
+from airgate.data.read.opening import Opened, OpenStream, open_export
 from airgate.data.read.readthrough import Plan, PositionRefused, Source, read_through
 from airgate.data.read.standing import Resumed
 from airgate.data.shape.batch import Batch, Decoder, Onlooker
@@ -27,14 +30,12 @@ from airgate.data.shape.schemafile import SchemaFile
 from airgate.data.store.layout import DEFAULT_LAYOUT, Layout
 from airgate.data.store.manifest import Manifest
 from airgate.data.store.storage import Folder
-from airgate.policy.errors import GatewayError
+from airgate.policy.errors import GatewayError, OutcomeUnknown, Unavailable
 from airgate.policy.idempotency import digest
 
 log = logging.getLogger(__name__)
 
-Format = Literal["ndjson", "csv"]
-OpenStream = Callable[[], StreamedResponse]
-"""Asks for the export: ``hook.call(..., stream=True)``."""
+_NDJSON = NdjsonFile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,12 @@ class Export:
     """Names the export in messages."""
     schema: pa.Schema | None
     """Of a record; None to infer it from the first records. What is inferred from CSV is text."""
-    format: Format = "ndjson"
-    """One JSON object a line, or RFC 4180 with a header line. Either may be a gzip file, which its first bytes tell."""
-    delimiter: str = ","
-    """Between the fields of CSV."""
+    file: FileFormat = _NDJSON
+    """How it is written. It may be a gzip file, which its first bytes tell."""
     part_rows: int | None = None
     """Rows after which a part is written, instead of the layout's."""
+    max_records: int | None = None
+    """A read that has more records than this fails; None for any number."""
     salt: str = ""
     """Whatever else tells this read from another: parameters, gateway, destination."""
     evolution: Evolution | None = None
@@ -63,19 +64,19 @@ class Export:
     redact_fields: tuple[str, ...] = ()
     """Dotted names of fields whose values are masked in dead letters; a CSV record is masked as a whole."""
     reopens: int = 3
-    """How often in a row a body that breaks off is asked for again before the read fails."""
+    """How often a body that breaks off is asked for again without getting on before the read fails."""
+    backoff: float = 0.5
+    """Seconds before the second of these times; they double from time to time. The first is at once."""
 
     def __post_init__(self) -> None:
         if self.evolution is not None:
             check_evolution(self.evolution)
-        if self.format not in ("ndjson", "csv"):
-            raise ValueError(f"format must be ndjson or csv, not {self.format!r}")
 
     @property
     def plan(self) -> Plan:
         """How it is read."""
         schema = "inferred" if self.schema is None else self.schema.to_string()
-        settings = (self.source, self.salt, self.format, self.delimiter, schema, self.evolution, self.layout)
+        settings = (self.source, self.salt, self.file, schema, self.evolution, self.layout)
         return Plan(
             source=self.source,
             fingerprint=digest(("export", *settings)),
@@ -99,27 +100,30 @@ def extract_export(
     """Read the export to its end.
 
     Positions are bytes of the export, gzip removed, with a digest of all that stands before. A body that breaks off is
-    asked for again, from its beginning; what was read of it is passed over and held against the digest. So is a read
-    that an earlier try began. An export that is not the same any more is read from the beginning.
+    asked for again, and so is that of a read that an earlier try began: for what is missing, where the service gives
+    ranges of this very version, else from its beginning. What was read of it is then passed over and held against the
+    digest. An export that is not the same any more is read from the beginning.
 
     Args:
         export: What to read.
         open_stream: Asks for it.
         folder: Where the parts, dead letters, manifest and an inferred schema go.
         checkpoint: Keeps the position.
-        onlookers: Are told of each part; pages there are none.
+        onlookers: Are told of each piece, of about 1 MB, and each part.
         schema_file: Where an inferred schema is kept from run to run.
 
     Raises:
         GatewayError: When the export cannot be had, or breaks off too often; what came before is durable.
-        ValueError: When the balance does not hold, the body is not what it says, or it changes while it is read.
+        ValueError: When the balance does not hold, there are too many records, or the export changes while it is read.
     """
     reading = _Reading(export, open_stream)
-    source = Source({"offset": 0}, reading.batches, reading.decoder, reading.infer)
-    try:
-        return read_through(export.plan, source, folder, checkpoint, onlookers, schema_file)
-    except PositionRefused as refused:
-        raise ValueError(f"{export.source} has changed while it was read: {refused}") from None
+    source = Source(_position(BEGINNING), reading.batches, reading.decoder, reading.infer)
+    return read_through(export.plan, source, folder, checkpoint, onlookers, schema_file)
+
+
+def _position(place: Cut, header: Sequence[str] = (), etag: str = "") -> Position:
+    beside = {"header": list(header), "etag": etag}
+    return {"offset": place.offset, "digest": place.digest, **{name: value for name, value in beside.items() if value}}
 
 
 class _Reading:
@@ -128,70 +132,96 @@ class _Reading:
     def __init__(self, export: Export, open_stream: OpenStream) -> None:
         self._export = export
         self._open_stream = open_stream
+        self._csv = export.file if isinstance(export.file, CsvFile) else None
         self._header: list[str] = []
 
     def batches(self, position: Position, before: Resumed | None) -> Generator[Batch, None, None]:
-        """All records behind a position, however often the body breaks off."""
-        failures = 0
-        ended = False
+        """All records behind a position, however often the body breaks off.
+
+        Raises:
+            PositionRefused: The export is another one than that of the try that stored the position.
+        """
+        export, failures, came, ended = self._export, 0, False, False
+        caps = Caps(None, export.max_records, 0, before.manifest.received if before else 0)
         while not ended:
             try:
                 for batch in self._once(position):
+                    caps.count(len(batch.records), last=batch.following is None)
                     yield batch
-                    position, failures = batch.following or position, 0
+                    position, failures, came = batch.following or position, 0, True
                 ended = True
-            except GatewayError as error:
-                if not error.retryable or failures >= self._export.reopens:
-                    raise
+            except StreamChanged as changed:
+                if before is not None and not came:
+                    raise PositionRefused(str(changed)) from None
+                raise ValueError(f"{export.source} has changed while it was read: {changed}; try again") from None
+            except _BrokenOff as broken:
+                if failures >= export.reopens:
+                    broken.error.retryable = True  # also where it was asked for by POST: a read has no effect
+                    raise broken.error from None
+                if failures:
+                    clock.sleep(export.backoff * 2.0 ** (failures - 1))
                 failures += 1
-                log.warning("%s broke off behind byte %d; asking again", self._export.source, position["offset"])
+                log.warning("%s broke off behind byte %d; asking again", export.source, position["offset"])
 
     def decoder(self, schema: pa.Schema, evolution: Evolution) -> Decoder:
         """What reads the records."""
-        if self._export.format == "ndjson":
+        csv = self._csv
+        if csv is None:
             return RecordDecoder(schema, evolution, unchecked=True)
-        return _Late(lambda: CsvDecoder(schema, evolution, self._header, self._export.delimiter))
+        return _Late(lambda: CsvDecoder(schema, evolution, self._header, csv))
 
     def infer(self, records: Iterator[bytes]) -> pa.Schema:
         """The schema of an export of which nothing is known."""
         sample = list(records)
-        return text_schema(self._header) if self._export.format == "csv" else infer_schema(sample)
+        return text_schema(self._header) if self._csv is not None else infer_schema(sample)
 
     def _once(self, position: Position) -> Iterator[Batch]:
-        csv = self._export.format == "csv"
-        self._header = position.get("header", [])
-        with self._open_stream() as response:
-            pieces = self._pieces(response, position, csv)
-            opened: StreamedResponse | None = response
-            piece = next(pieces, None)
+        """What one answer brings; an error in the middle of it comes behind all that was whole."""
+        start = Cut(position["offset"], position.get("digest", ""))
+        opened = open_export(self._open_stream, start.offset, position.get("etag", ""))
+        self._header = position.get("header") or list((self._csv and self._csv.header) or ())
+        response: Response | None = opened.response
+        with opened.response:
+            pieces = self._pieces(opened, start)
+            piece, broken = _next(pieces)
             while piece is not None:
-                records = piece.records
-                if csv and piece.start == 0 and records:
-                    self._header = header_of(records[0], self._export.delimiter)
-                    records = records[1:]
+                records = self._without_header(piece.records)
                 after, broken = _next(pieces)
-                behind: Position = {"offset": piece.end, "sha256": piece.sha256}
-                if csv:
-                    behind["header"] = self._header
+                behind = _position(piece.end, self._header if self._csv else (), opened.etag)
                 yield Batch(
-                    position={"offset": piece.start},
+                    position={"offset": piece.start.offset},
                     records=records,
                     following=None if after is None and broken is None else behind,
-                    bytes=piece.end - piece.start,
-                    response=opened,
+                    bytes=piece.end.offset - piece.start.offset,
+                    response=response,
+                    share=opened.share(piece.end.offset),
                 )
-                if broken is not None:
-                    raise broken
-                opened, piece = None, after
+                response, piece = None, after
+            if isinstance(broken, (Unavailable, OutcomeUnknown)):  # the latter of a POST
+                raise _BrokenOff(broken)
+            if broken is not None:
+                raise broken
 
-    def _pieces(self, response: StreamedResponse, position: Position, quoted: bool) -> Iterator[Piece]:
-        stream = decompressed(response.iter_bytes())
+    def _pieces(self, opened: Opened, start: Cut) -> Iterator[Piece]:
+        begin = start if opened.begin else BEGINNING
         try:
-            yield from cut(stream, start=position["offset"], sha256=position.get("sha256", ""), quoted=quoted)
-        except StreamChanged as changed:
-            raise PositionRefused(str(changed)) from None
+            yield from cut(opened.pieces(), begin=begin, start=start, quoted=self._csv is not None)
         except Unreadable as error:
-            raise response.invalid(str(error)) from None
+            raise opened.response.invalid(str(error)) from None
+
+    def _without_header(self, records: list[bytes]) -> list[bytes]:
+        if self._csv is None or self._header or not records:
+            return records
+        self._header = header_of(records[0], self._csv)
+        return records[1:]
+
+
+class _BrokenOff(Exception):
+    """The body did not come in whole; asking again may help."""
+
+    def __init__(self, error: GatewayError) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _next(pieces: Iterator[Piece]) -> tuple[Piece | None, GatewayError | None]:

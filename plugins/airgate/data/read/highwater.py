@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airgate.data.checkpoint import Checkpoint
-from airgate.data.read.pages import Reached
 from airgate.data.read.watermark import Watermark, higher, watermark_of
+from airgate.data.shape.batch import Batch
 from airgate.data.shape.misfit import Misfit
 from airgate.data.store.manifest import Manifest
 
@@ -49,8 +49,8 @@ class HighWater:
         # More has been received than was seen here: earlier tries' parts are part of the data set.
         return higher(self._before, self._seen) if self._received > self._records else self._seen
 
-    def took(self, reached: Reached, table: pa.Table, misfits: Sequence[Misfit]) -> None:
-        """A page was decoded.
+    def took(self, batch: Batch, table: pa.Table, misfits: Sequence[Misfit]) -> None:
+        """A batch was decoded.
 
         Raises:
             ValueError: The field is missing, has no order in time, or is of another kind than the watermark.

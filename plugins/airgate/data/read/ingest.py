@@ -67,7 +67,7 @@ class Ingest:
         part_list: Of what an earlier try made durable; None to begin anew.
         stale: Whether the checkpoint holds something all the same, which is not to be used.
         schema_files: Where the schema is kept as well, as it becomes.
-        onlookers: Are told of each page and each part.
+        onlookers: Are told of each batch and each part.
     """
 
     def __init__(
@@ -152,11 +152,11 @@ class Ingest:
             start += len(batch.records)
             self._writer.reject(mine, page=calls.pages, position=batch.position)
             _count(calls, batch.response)
-            if batch.reached is not None and self._onlookers:
+            if self._onlookers:
                 rows = table.slice(row, len(batch.records) - len(mine))
                 row += rows.num_rows
                 for onlooker in self._onlookers:
-                    onlooker.took(batch.reached, rows, mine)
+                    onlooker.took(batch, rows, mine)
         self._last = batches[-1]
 
     def _flush(self) -> None:

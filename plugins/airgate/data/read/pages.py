@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from airgate.client.message import Response, headers_of
-from airgate.client.pages import Page, PageRequest, Paginator, Position, split_page
+from airgate.client.pages import Page, PageRequest, Paginator, Position
 from airgate.client.paging.abilities import Asks, EndsByRefusal, Foresees, Sifts, TakesNull, Totals, able
 from airgate.client.paging.guard import GuardSettings, LoopGuard
 from airgate.client.paging.links import LinkScope
+from airgate.client.splitting import Splitter
 from airgate.data.read.ahead import KEPT_EACH, Ahead
 from airgate.data.read.caps import Caps
 from airgate.policy.errors import GatewayError
@@ -93,14 +94,16 @@ class _Read:
     """A paginator, what it is able to do, and what its pages have told so far."""
 
     def __init__(self, paginator: Paginator, fetch: Fetch, records: str, links: LinkScope) -> None:
-        self._paginator, self._fetch, self._records, self._links = paginator, fetch, records, links
+        self._paginator, self._fetch = paginator, fetch
         self._asks = able(paginator, Asks)
         self._totals = able(paginator, Totals)
         self._sifts = able(paginator, Sifts)
         self._takes_null = able(paginator, TakesNull)
         self._foresees = able(paginator, Foresees)
         self._ends = able(paginator, EndsByRefusal)
-        self._whole = getattr(paginator, "whole", False) is True
+        whole = getattr(paginator, "whole", False) is True
+        self._splitter = Splitter(records, links=links, whole=whole, null=self._takes_null is not None)
+        self._records = records
         self._extent: int | None = None
         self._changed, self._most = False, 0
         self.total: int | None = None
@@ -113,8 +116,7 @@ class _Read:
 
     def split(self, position: Position, response: Response) -> tuple[Page, Position | None]:
         """The page there, and where the next one stands."""
-        null = self._takes_null is not None
-        page = split_page(response, self._records, links=self._links, whole=self._whole, null=null)
+        page = self._splitter.split(response)
         if page.null and self._takes_null and not self._takes_null.null_is_empty(position, page):
             raise response.invalid(
                 f"the body has null at {self._records!r}, and nothing beside it says that it is empty"

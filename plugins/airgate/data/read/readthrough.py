@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -113,7 +115,7 @@ def read_through(
         return ingest(before.schema, before, iter(()))
     if before is not None:
         try:
-            with closing(source.batches(before.position or {}, before)) as batches:
+            with closing(_timed(source.batches(before.position or {}, before))) as batches:
                 return ingest(before.schema, before, batches)
         except PositionRefused as refused:
             log.warning(
@@ -121,10 +123,21 @@ def read_through(
                 *(plan.source, refused.__cause__ or refused),
             )
     schema = plan.schema if plan.schema is not None else schema_file.load() if schema_file else None
-    with closing(source.batches(source.first, None)) as batches:
+    with closing(_timed(source.batches(source.first, None))) as batches:
         if schema is not None:
             return ingest(schema, None, batches)
         sample, together = first_records(batches, plan.sample_records)
         schema = source.infer(bytes(record) for batch in sample for record in batch.records)
         log.info("%s: inferred %d columns from the first records", plan.source, len(schema))
         return ingest(schema, None, together)
+
+
+def _timed(batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
+    """The batches, each of which knows how long it was waited for."""
+    with closing(batches):
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                return
+            yield dataclasses.replace(batch, took=time.perf_counter() - began)

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from airgate.client.message import Response
 from airgate.client.pages import Position
-from airgate.data.read.pages import Reached
 from airgate.data.shape.misfit import Misfit
 from airgate.data.store.manifest import Manifest
 
@@ -29,9 +28,13 @@ class Batch:
     bytes: int
     """Size of the text."""
     response: Response | None = None
-    """The answer they came with, when one came for them alone."""
-    reached: Reached | None = None
-    """The page they are, when they are one."""
+    """The answer they came with; None where they are a further piece of the one before."""
+    total: int | None = None
+    """Records in the whole collection, where the service told."""
+    share: float | None = None
+    """How much of all has come with it, from 0 to 1, where that is known otherwise than by the total."""
+    took: float = 0.0
+    """Seconds that the read stood still until it was here."""
 
 
 class Decoder(Protocol):
@@ -45,8 +48,8 @@ class Decoder(Protocol):
 class Onlooker(Protocol):
     """Sees what becomes of a read, and changes nothing."""
 
-    def took(self, reached: Reached, table: pa.Table, misfits: Sequence[Misfit]) -> None:
-        """A page was decoded; it is not durable yet."""
+    def took(self, batch: Batch, table: pa.Table, misfits: Sequence[Misfit]) -> None:
+        """A batch was decoded; it is not durable yet."""
         ...
 
     def durable(self, manifest: Manifest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow as pa
 from airgate.data.shape.schema import arrow_schema
 from airgate.openapi import Document
 from airgate.openapi.library import Library, Node
-from airgate.openapi.styles import is_json
+from airgate.openapi.records import described_record
 
 _ANYTHING = {"type": "object", "additionalProperties": True}
 _MOST = 500
@@ -18,7 +17,7 @@ _MOST = 500
 
 
 def described_schema(
-    document: Document, operation_id: str, records: str = "data", *, status: str = "200", loose: bool = True
+    document: Document, operation_id: str, records: str | None = "data", *, status: str = "200", loose: bool = True
 ) -> pa.Schema:
     """The Arrow schema of the records in an operation's answer.
 
@@ -26,8 +25,9 @@ def described_schema(
 
     Args:
         document: The service's OpenAPI document.
-        operation_id: The operation that gives a page.
-        records: Dotted path of the list of records in the answer; empty for a bare list.
+        operation_id: The operation that gives a page, or an export.
+        records: Dotted path of the list of records in the answer; empty for a bare list, None for an export whose lines
+            are records.
         status: Which of its answers.
         loose: Whether a value that has no single type becomes JSON text instead of being refused: documents are often
             vague about fields that nobody needs.
@@ -35,46 +35,12 @@ def described_schema(
     Raises:
         ValueError: When there is no such operation or it does not describe such an answer.
     """
-    operation, library = document.operation(operation_id), document.library
-    where = f"operation {operation_id!r}"
-    described = next(
-        (operation.responses[name] for name in (status, "2XX", "default") if name in operation.responses), None
-    )
-    if described is None:
-        raise ValueError(f"{where} describes no answer {status}, only {', '.join(operation.responses) or 'none'}")
-    content = library.follow(described).get("content")
-    media = next((name for name in (content.value if content else ()) if is_json(name)), None)
-    schema = content.child(media).get("schema") if content and media else None
-    if schema is None:
-        raise ValueError(f"{where} describes no JSON answer {status}")
-    record: Node | None = schema
-    for name in filter(None, records.split(".")):
-        record = _below(library, record, "properties", name) if record else None
-    record = _below(library, record, "items") if record else None
-    if record is None:
-        raise ValueError(f"{where}: the answer {status} has no list of records at {records!r} ({schema.pointer})")
+    record = described_record(document, operation_id, records, status)
     try:
-        return arrow_schema(_Inlining(library).record(record, ()), loose=loose)
+        return arrow_schema(_Inlining(document.library).record(record, ()), loose=loose)
     except ValueError as error:
-        raise ValueError(f"{where}, records at {records!r}: {error}") from None
-
-
-def _parts(library: Library, node: Node) -> Iterator[Node]:
-    """The schema that a node means, and those that it unites."""
-    schema = library.follow(node)
-    yield schema
-    for place in range(len(schema.value.get("allOf", ()))):
-        yield from _parts(library, schema.child("allOf", place))
-
-
-def _below(library: Library, node: Node, *keys: str) -> Node | None:
-    for part in _parts(library, node):
-        value: Node | None = part
-        for key in keys:
-            value = value.get(key) if value else None
-        if value is not None:
-            return value
-    return None
+        place = "its lines" if records is None else f"records at {records!r}"
+        raise ValueError(f"operation {operation_id!r}, {place}: {error}") from None
 
 
 class _Inlining:

@@ -19,6 +19,9 @@ FILE_PATTERN = re.compile(r"dead-letters-\d{5,}\.jsonl")
 PURGED = "dead-letters-purged.json"
 """Beside a data set: which of its dead letters were deleted, and when."""
 
+CLAIM = "dead-letter-replay"
+"""Names the claim of a process that replays a data set's dead letters, or deletes them."""
+
 _QUOTED_VALUE = re.compile(r" is (?!missing|null).*?, not ", re.DOTALL)
 
 

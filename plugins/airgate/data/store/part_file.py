@@ -8,7 +8,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airgate.data.shape.arrowtypes import is_text
+from airgate.data.shape.encodings import encodings
 from airgate.data.store.manifest import File
 from airgate.data.store.sink import Sink
 from airgate.data.store.storage import Folder
@@ -35,8 +35,7 @@ class PartFile:
                 schema,
                 compression="zstd",
                 compression_level=zstd_level,
-                # Numbers seldom repeat, and a dictionary of them takes as long as all the rest (measured).
-                use_dictionary=_text_columns(schema),
+                **encodings(schema),
             )
         except BaseException:  # such as a type that Parquet does not have
             self._sink.discard()
@@ -84,8 +83,3 @@ class _Summed(io.RawIOBase):
     def cut(self) -> None:
         """Hand nothing on any more; whoever writes on need not know."""
         self._sink = None
-
-
-def _text_columns(schema: pa.Schema) -> list[str] | bool:
-    names = [field.name for field in schema if is_text(field.type) and "." not in field.name]
-    return names or False

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from airgate.data.shape.decode import RecordDecoder
 from airgate.data.shape.misfit import Misfit
-from airgate.data.store.dead_letters import DeadLetters, kind_of, open_dead_letters, read_manifest
+from airgate.data.store.claim import Keep, claimed
+from airgate.data.store.dead_letters import CLAIM, DeadLetters, kind_of, open_dead_letters, read_manifest
 from airgate.data.store.manifest import FILE_NAME, Manifest
 from airgate.data.store.parts import DeadLetter, PartWriter
 from airgate.data.store.storage import Folder
@@ -54,7 +55,8 @@ def replay(source: Folder, schema: pa.Schema, into: Folder | None = None) -> Rep
     The additional data set has a balance of its own: received = written + dead-lettered, where received are all the
     records that were replayed. Those that still do not fit are dead letters there, with the page, position and index
     that they had. The source's files stay as they are; ``dead-letters-replayed.json`` beside them remembers what was
-    replayed, so that a second replay does nothing. A replay that was killed is taken up by the next one.
+    replayed, so that a second replay does nothing. A replay that was killed is taken up by the next one; while one is
+    running, no other begins (``airgate.data.store.claim``).
 
     Args:
         source: Folder of the data set.
@@ -65,18 +67,36 @@ def replay(source: Folder, schema: pa.Schema, into: Folder | None = None) -> Rep
     Raises:
         NothingFits: When not a single record fits; the message counts the reasons.
         ValueError: When the data set is not complete, or ``into`` is no place for it.
+        Claimed: When another process is replaying them.
         OSError: When there is no data set.
     """
+    todo, journal = _todo(source)
+    if not todo.files:
+        return Replayed(None, _complete(journal))
+    with claimed(source, CLAIM) as keep:
+        return _replay(source, schema, into, keep)
+
+
+def _todo(source: Folder) -> tuple[DeadLetters, list[Replay]]:
+    """The dead letters that were not replayed, and the replays so far."""
     letters = open_dead_letters(source)
     if letters.manifest is None:
         raise ValueError(f"{source.uri} is not complete: its task is still reading, or failed; replay when it is done")
     journal = _read_journal(source)
     done = {sha256 for earlier in journal if earlier.complete for sha256 in earlier.files}
     files = tuple(file for file in letters.files if file.sha256 not in done)
-    complete = tuple(earlier for earlier in journal if earlier.complete)
-    if not files:
-        return Replayed(None, complete)
-    todo = dataclasses.replace(letters, files=files)
+    return dataclasses.replace(letters, files=files), journal
+
+
+def _complete(journal: list[Replay]) -> tuple[Replay, ...]:
+    return tuple(earlier for earlier in journal if earlier.complete)
+
+
+def _replay(source: Folder, schema: pa.Schema, into: Folder | None, keep: Keep) -> Replayed:
+    todo, journal = _todo(source)
+    complete = _complete(journal)
+    if not todo.files:
+        return Replayed(None, complete)  # another process was faster
     begun = next((earlier for earlier in journal if not earlier.complete), None)
     target = _target(source, todo, into, begun)
     if begun is not None and target.fs.exists(target.file(FILE_NAME)):
@@ -84,9 +104,11 @@ def replay(source: Folder, schema: pa.Schema, into: Folder | None = None) -> Rep
         begun_files = begun.files
     else:
         _refuse_misfits(todo, schema)
-        begun_files = [file.sha256 for file in files]
+        begun_files = [file.sha256 for file in todo.files]
+        keep()
         _write_journal(source, [*complete, Replay(files=begun_files, into=target.uri)])
-        manifest = _write(todo, schema, target)
+        manifest = _write(todo, schema, target, keep)
+    keep()
     _write_journal(source, [*complete, Replay(files=begun_files, into=target.uri, complete=True)])
     return Replayed(manifest, complete)
 
@@ -120,10 +142,11 @@ def _refuse_misfits(letters: DeadLetters, schema: pa.Schema) -> None:
     raise NothingFits(f"none of {reasons.total()} records fits the schema; nothing was written:{shown}{more}")
 
 
-def _write(letters: DeadLetters, schema: pa.Schema, target: Folder) -> Manifest:
+def _write(letters: DeadLetters, schema: pa.Schema, target: Folder, keep: Keep) -> Manifest:
     writer = PartWriter(target, schema)
     for table, misfits, first in _decoded(letters, schema):
         writer.add(table, misfits, page=first.page, position=first.position)
+        keep()
         if writer.due:
             writer.flush()
     return writer.commit()

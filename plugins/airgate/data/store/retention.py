@@ -7,10 +7,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import msgspec
 
-from airgate.data.store.dead_letters import FILE_PATTERN, PURGED, Purged, read_purged
+from airgate.data.store.claim import claimed
+from airgate.data.store.dead_letters import CLAIM, FILE_PATTERN, PURGED, Purged, read_purged
 from airgate.data.store.storage import Folder
 
 _AGE = re.compile(r"(\d+)\s*([mhdw])")
@@ -67,14 +69,27 @@ def purge(expired: Sequence[Expired], now: datetime) -> int:
     """Delete them and leave a note beside each; gives the number of records.
 
     The note is written first: a process that dies between leaves a file that is still read, not one that is missed.
+
+    Raises:
+        Claimed: When those of a folder are being replayed; those of the folders before it are deleted.
     """
     records = 0
-    for one in expired:
-        content = one.folder.read(one.name)
-        sha256, count = hashlib.sha256(content).hexdigest(), content.count(b"\n")
-        note = Purged(name=one.name, sha256=sha256, records=count, at=now)
-        others = [purged for purged in read_purged(one.folder) if (purged.name, purged.sha256) != (one.name, sha256)]
-        one.folder.write(PURGED, msgspec.json.format(msgspec.json.encode([*others, note]), indent=1))
-        one.folder.fs.rm_file(one.folder.file(one.name))
-        records += count
+    for _, several in groupby(expired, key=lambda one: one.folder.uri):
+        of_folder = list(several)
+        with claimed(of_folder[0].folder, CLAIM) as keep:
+            for one in of_folder:
+                keep()
+                records += _purge(one, now)
     return records
+
+
+def _purge(one: Expired, now: datetime) -> int:
+    if not one.folder.fs.exists(one.folder.file(one.name)):
+        return 0  # another process was faster
+    content = one.folder.read(one.name)
+    sha256, count = hashlib.sha256(content).hexdigest(), content.count(b"\n")
+    note = Purged(name=one.name, sha256=sha256, records=count, at=now)
+    others = [purged for purged in read_purged(one.folder) if (purged.name, purged.sha256) != (one.name, sha256)]
+    one.folder.write(PURGED, msgspec.json.format(msgspec.json.encode([*others, note]), indent=1))
+    one.folder.fs.rm_file(one.folder.file(one.name))
+    return count

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from airgate.hooks.call import Call, build_request, with_key
-from airgate.operators.long_read import PageCalls
 from airgate.policy.idempotency import SAFE_METHODS, Setting, digest, idempotency_key, use_of_key
 from airgate.policy.retry import IDEMPOTENT_METHODS
 
@@ -56,10 +53,10 @@ class BatchCall:
         body = body_of(self.body, list(batch.records))
         call = self.call
         if call.operation:
-            return dataclasses.replace(call, arguments={**(call.arguments or {}), "body": body})
+            return replace(call, arguments={**(call.arguments or {}), "body": body})
         if self.body == RECORD:
-            call = dataclasses.replace(call, path_params=_filled(call, batch.records[0]))
-        return dataclasses.replace(call, json=body)
+            call = replace(call, path_params=_filled(call, batch.records[0]))
+        return replace(call, json=body)
 
 
 def body_of(shape: str | BodyOf, records: list[Record]) -> Any:
@@ -105,9 +102,8 @@ class BatchCalls:
         self._use: Setting = use_of_key(method.upper(), use, hook.gateway.idempotency)
         self.repeatable = self._use == "honoured" or method.upper() in IDEMPOTENT_METHODS
         """Whether a batch that is sent twice has one effect."""
-        self.progress = PageCalls(hook)
-        """Until when the calls must be over, and how many were answered."""
-        self._lock = threading.Lock()
+        self.ends: float | None = None
+        """Unix time by which all calls must be over."""
 
     def send(self, batch: PushBatch) -> Response:
         """Make the call of a batch.
@@ -117,14 +113,11 @@ class BatchCalls:
         """
         call = self._hook.resolve(self._batch_call.of(batch))
         request = self._keyed(build_request(self._hook.gateway.base_url, call), batch)
-        response = self._hook.send(request, expect=call.expect, deadline=self.progress.ends)
-        with self._lock:
-            self.progress.answered += 1
-        return response
+        return self._hook.send(replace(request, place=batch.in_line), expect=call.expect, deadline=self.ends)
 
     def _keyed(self, request: Request, batch: PushBatch) -> Request:
         if self._use == "off":
-            return dataclasses.replace(request, in_doubt=batch.in_doubt and self.repeatable)
+            return replace(request, in_doubt=batch.in_doubt and self.repeatable)
         ti = self._ti
         key = idempotency_key(
             dag_id=ti.dag_id,
