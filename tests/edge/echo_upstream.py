@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -19,6 +20,14 @@ class Seen:
     body: bytes | None
 
 
+@dataclass(frozen=True)
+class Document:
+    """A fixed answer, as a key set is."""
+
+    status: int
+    body: bytes
+
+
 @dataclass
 class EchoUpstream:
     """One listener for each server alias, on free loopback ports; `ports` maps alias to port."""
@@ -27,12 +36,12 @@ class EchoUpstream:
     _seen: list[Seen] = field(default_factory=list)
     _listeners: list[socket.socket] = field(default_factory=list)
 
-    def open(self, alias: str) -> int:
-        """Listen for a server alias and return the port."""
+    def open(self, alias: str, documents: Mapping[str, Document] | None = None) -> int:
+        """Listen for a server alias and return the port. Paths with a document are answered with it, and not seen."""
         listener = socket.create_server(("127.0.0.1", 0))
         self._listeners.append(listener)
         self.ports[alias] = listener.getsockname()[1]
-        threading.Thread(target=self._accept, args=(listener, alias), daemon=True).start()
+        threading.Thread(target=self._accept, args=(listener, alias, documents or {}), daemon=True).start()
         return self.ports[alias]
 
     def reserve(self) -> int:
@@ -52,20 +61,24 @@ class EchoUpstream:
         for listener in self._listeners:
             listener.close()
 
-    def _accept(self, listener: socket.socket, alias: str) -> None:
+    def _accept(self, listener: socket.socket, alias: str, documents: Mapping[str, Document]) -> None:
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection, alias), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection, alias, documents), daemon=True).start()
 
-    def _serve(self, connection: socket.socket, alias: str) -> None:
+    def _serve(self, connection: socket.socket, alias: str, documents: Mapping[str, Document]) -> None:
         with connection, connection.makefile("rb") as stream:
             try:
                 while (seen := _read(stream, alias)) is not None:
-                    self._seen.append(seen)
-                    answer, stays = _answer(seen)
+                    document = documents.get(seen.target.partition("?")[0])
+                    if document is None:
+                        self._seen.append(seen)
+                        answer, stays = _answer(seen)
+                    else:
+                        answer, stays = _message(document.status, [], document.body), True
                     connection.sendall(answer)
                     if not stays:
                         return
@@ -125,6 +138,11 @@ def _answer(seen: Seen) -> tuple[bytes, bool]:
     raw = head.encode() + (b"" if seen.method == "HEAD" else payload)
     cut = order.get("truncate")
     return (raw[:-cut], False) if cut else (raw, True)
+
+
+def _message(status: int, headers: list[tuple[str, str]], body: bytes) -> bytes:
+    lines = [f"HTTP/1.1 {status} Status", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
 def _body(seen: Seen, order: dict[str, Any]) -> bytes:

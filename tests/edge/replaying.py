@@ -1,4 +1,4 @@
-"""Replays golden vectors against a real edge process and lists where it differs."""
+"""Replays golden vectors against a real edge process, and lists where it differs."""
 
 import base64
 import gzip
@@ -7,13 +7,12 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.edge.echo_upstream import EchoUpstream, Seen
+from tests.edge.echo_upstream import Document, EchoUpstream, Seen
 from tests.edge.edge_process import Response, call, edge
-
-VECTORS = Path(__file__).with_name("vectors")
 
 _RESPONSE_HEADERS = frozenset(
     {
@@ -53,23 +52,35 @@ _MAX_INLINE_BODY = 4096
 _PORT = re.compile(r"127\.0\.0\.1:(188\d\d)\b")
 
 
-def by_config() -> dict[str, list[str]]:
-    """The vectors as JSON lines, by the name of their configuration."""
+def by_config(vectors: Path) -> dict[str, list[str]]:
+    """The vectors of a file as JSON lines, by the name of their configuration."""
     found: dict[str, list[str]] = {}
-    for line in (VECTORS / "vectors.jsonl").read_text().splitlines():
+    for line in vectors.read_text().splitlines():
         found.setdefault(json.loads(line)["config_name"], []).append(line)
     return found
 
 
-def differences(name: str, lines: Iterable[str]) -> dict[str, list[str]]:
+def all_differences(vectors: Path, configs: Path) -> dict[str, list[str]]:
+    """Replay all vectors of a file, a few configurations at a time; the differences (none: agreed) by vector id."""
+    cases = by_config(vectors)
+    with ThreadPoolExecutor(8) as pool:
+        results = pool.map(lambda name: differences(configs, name, cases[name]), cases)
+        return {key: found for result in results for key, found in result.items()}
+
+
+def differences(configs: Path, name: str, lines: Iterable[str]) -> dict[str, list[str]]:
     """Run the edge with one configuration and replay its vectors; the differences (none: agreed) by vector id."""
     upstream = EchoUpstream()
     ports: dict[str, str] = {}
     try:
-        text = (VECTORS / "configs" / f"{name}.json").read_text()
-        variables = dict(_variables(name))
+        text = (configs / f"{name}.json").read_text()
+        variables = dict(_variables(configs / f"{name}.env"))
         for recorded_port, alias in _servers(text, variables).items():
             ports[recorded_port] = str(upstream.reserve() if alias == "down" else upstream.open(alias))
+        for recorded_port, documents in _documents(configs / f"{name}.upstream.json").items():
+            ports[recorded_port] = str(upstream.open(recorded_port, documents))
+        for recorded_port in set(_PORT.findall(text)) - ports.keys():
+            ports[recorded_port] = str(upstream.reserve())
 
         def moved(recorded: str) -> str:
             return _PORT.sub(lambda found: f"127.0.0.1:{ports.get(found[1], found[1])}", recorded)
@@ -85,8 +96,21 @@ def differences(name: str, lines: Iterable[str]) -> dict[str, list[str]]:
         upstream.close()
 
 
-def _variables(name: str) -> Iterator[tuple[str, str]]:
-    path = VECTORS / "configs" / f"{name}.env"
+def _documents(path: Path) -> dict[str, dict[str, Document]]:
+    """The fixed answers of each upstream port of a configuration, by path."""
+    if not path.exists():
+        return {}
+
+    def body(value: object) -> bytes:
+        return (value if isinstance(value, str) else json.dumps(value)).encode()
+
+    return {
+        port: {target: Document(given.get("status", 200), body(given["body"])) for target, given in answers.items()}
+        for port, answers in json.loads(path.read_text()).items()
+    }
+
+
+def _variables(path: Path) -> Iterator[tuple[str, str]]:
     for line in path.read_text().splitlines() if path.exists() else ():
         key, _, value = line.partition("=")
         yield key, value

@@ -81,6 +81,7 @@ def test_data_routes_are_closed_without_a_good_token(port: int, upstream: EchoUp
 
 
 def test_other_methods_and_paths_do_not_exist(port: int) -> None:
-    """The gateway serves what the file lists and nothing else."""
-    assert call(port, "POST", "/flights", token(), b"{}").status == 404
+    """The gateway serves what the file lists and nothing else, and says which methods it lists."""
+    refused = call(port, "POST", "/flights", token(), b"{}")
+    assert (refused.status, dict(refused.headers)["allow"]) == (405, "GET")
     assert call(port, "GET", "/flights/1", token()).status == 404

@@ -1,52 +1,91 @@
-"""The ASGI app: reads a request, has it decided, and sends the answer or passes the request on."""
+"""The edge of one file: reads a request, has it decided, and sends the answer or passes the request on."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from airgate.edge.authorities import Authorities
+from airgate.edge.pool import Pool
+from airgate.edge.proxy import Upstreams
 from airgate.edge.reply import Receive, Reply, Send
 from airgate.edge.settings import Settings
+from airgate.edge.upload import ClientLeft
+from airgate.edge.visit import KEY, LEFT
 from airgate.spec.answer import Answer, problem
 from airgate.spec.config import Gateway
-from airgate.spec.gateway import decide
+from airgate.spec.extension_defaults import FrontLimits
+from airgate.spec.gateway import Chosen, Claims, Outcome, act, admit, choose
 from airgate.spec.message import Request
-
-if TYPE_CHECKING:
-    from airgate.edge.proxy import Upstreams
+from airgate.spec.need import NeedKeys
+from airgate.spec.sign_in import SignIn
 
 Scope = MutableMapping[str, Any]
 
+_ENDING = problem(503, "The edge is shutting down and waits no longer.", with_cors=True)
 _NOT_A_PATH = problem(400, "The request target must be a path.", with_cors=False)
 
 
 class Edge:
     """A compiled gateway file as an ASGI application.
 
-    Runs under any ASGI server that gives `raw_path`. Connections to upstreams close at the `lifespan` shutdown.
+    Runs under a server that gives `raw_path` and cancels the application when the client leaves, as
+    `airgate.edge.server` does. Connections to upstreams close at the `lifespan` shutdown.
     """
 
     def __init__(self, gateway: Gateway, settings: Settings | None = None) -> None:
         self._gateway = gateway
-        self._settings = settings or Settings.of(gateway.mode)
-        self._upstreams: Upstreams | None = None
+        self._connections = Pool()
+        self._upstreams = Upstreams(settings or Settings.of(gateway.mode), self._connections)
+        self._authorities = Authorities(gateway.mode)
+        self.front = FrontLimits()
+        """What holds before a route is known; the server's protocol bounds unfinished heads by it."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """The compiled file."""
+        return self._gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
         if scope["type"] == "http":
-            await self._serve(scope, receive, send)
+            await self.serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
             raise ValueError(f"the edge serves no {scope['type']} connections")
 
+    def take_over(self, earlier: "Edge") -> None:
+        """Keep what the edge of an earlier file has learned: the keys of token issuers."""
+        self._authorities.take_over(earlier._authorities)
+
+    async def close(self) -> None:
+        """Close all connections to other servers."""
+        self._connections.close()
+        await self._authorities.close()
+
+    def told(self, chosen: Chosen, request: Request, claims: Claims, client: str) -> Outcome:
+        """What a route would do with the request of a caller who was let in, without doing it."""
+        return act(chosen, request, claims)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        try:
+            await self._serve(scope, receive, send)
+        except ClientLeft:
+            return
+        except asyncio.CancelledError as cancelled:
+            if cancelled.args != (LEFT,):
+                request = Request(scope["method"], b"", b"", scope["headers"])
+                with contextlib.suppress(RuntimeError):  # an answer that has begun stays as it is, cut short
+                    await Reply(self._gateway, request, send).whole(_ENDING)
+
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        if self._gateway.calls_upstreams:
-            self._connected()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        if self._upstreams is not None:
-            await self._upstreams.close()
+        await self.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,16 +94,25 @@ class Edge:
         if not request.raw_path.startswith(b"/"):
             await reply.whole(_NOT_A_PATH)
             return
-        outcome = decide(self._gateway, request, time.time())
+        chosen = choose(self._gateway, request)
+        if isinstance(chosen, Answer):
+            await reply.whole(chosen)
+            return
+        visit = scope.get(KEY)
+        if visit is not None:
+            visit.route = chosen.route.path
+        admitted = admit(self._gateway, chosen.route, request, time.time())
+        if isinstance(admitted, NeedKeys):
+            admitted = await self._authorities.settle(admitted)
+        if isinstance(admitted, Answer):
+            await reply.whole(admitted)
+            return
+        outcome = act(chosen, request, admitted)
+        if isinstance(outcome, SignIn):
+            outcome = await self._authorities.sign_in(outcome, request, receive)
         if isinstance(outcome, Answer):
             await reply.whole(outcome)
-        else:
-            await self._connected().forward(outcome, request, receive, reply)
-
-    def _connected(self) -> "Upstreams":
-        """The way to the upstreams. Its HTTP client is half of the start-up time; static answers do without."""
-        if self._upstreams is None:
-            from airgate.edge.proxy import Upstreams
-
-            self._upstreams = Upstreams(self._settings)
-        return self._upstreams
+            return
+        if visit is not None:
+            visit.server = outcome.server
+        await self._upstreams.forward(outcome, request, receive, reply)

@@ -1,77 +1,125 @@
-"""Serving the edge with uvicorn, which keeps each request target as it was sent."""
+"""Serving the edge with uvicorn until a signal ends it, with a drain that loses no request."""
 
+import asyncio
 import gc
-import re
 import signal
 import socket
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from airgate.edge.app import Edge
+from airgate.edge.exact_target import ExactTarget
+from airgate.edge.serving import Serving
 
-_REQUEST_LINE = re.compile(rb"(?:\r?\n)*[^\n]*")
-_NOT_ASCII = re.compile(rb"[\x80-\xff]")
-_SHUTDOWN_SECONDS = 10
+_SHUTDOWN_SECONDS = 10.0
+# How long idle connections stay open in a drain: a request may be under way on any of them, and would be lost.
+_LINGER_SECONDS = 0.5
+_TICK_SECONDS = 0.02
 
 
-class ExactTarget(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, taking any request target that the gateway takes and handing on its bytes.
+class Tls(NamedTuple):
+    """Files with the certificate chain and its key, in PEM."""
 
-    The parser below refuses non-ASCII bytes in a target, which browsers never send but other clients do; here they
-    are escaped as URLs escape them. What the parser then makes of the target's parts is not used.
+    certificate: Path
+    key: Path
+
+
+Beside = Callable[["DrainingServer"], Coroutine[None, None, None]]
+"""Runs next to a server, from its start until its drain is over."""
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that ends without losing a request.
+
+    It takes the connections that the kernel has already accepted, answers one more request on each connection that
+    stays open, with `Connection: close`, and only then closes those on which nothing came.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._in_request_line = True
+    def __init__(self, config: uvicorn.Config, drain_seconds: float, beside: Sequence[Beside] = ()) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+        self._beside = beside
+        self._tasks: list[asyncio.Task[None]] = []
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the connection."""
-        if self._in_request_line:
-            found = _REQUEST_LINE.match(data)
-            end = found.end() if found else 0
-            self._in_request_line = end == len(data)
-            if not data.isascii():
-                data = _NOT_ASCII.sub(lambda byte: b"%%%02X" % ord(byte[0]), data[:end]) + data[end:]
-        super().data_received(data)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self._tasks = [asyncio.create_task(each(self)) for each in self._beside]
 
-    def on_headers_complete(self) -> None:
-        """Start the app for a request whose headers are in."""
-        self._in_request_line = False
-        target, self.url = self.url.partition(b"#")[0], b"/"
-        super().on_headers_complete()
-        path, _, query = target.partition(b"?")
-        self.scope["raw_path"] = path
-        self.scope["path"] = unquote(path.decode("ascii"))
-        self.scope["query_string"] = query
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve what is under way, and end."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._drain_seconds
+        for listener in sockets or ():
+            await self._take_waiting(loop, listener)
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        lingers = min(ends, loop.time() + _LINGER_SECONDS)
+        while self.server_state.connections and loop.time() < lingers:
+            for connection in self.server_state.connections:
+                if isinstance(connection, ExactTarget):
+                    connection.drain()
+            await asyncio.sleep(_TICK_SECONDS)
+        self.config.timeout_graceful_shutdown = max(0.0, ends - loop.time())  # type: ignore[assignment]
+        await super().shutdown()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def on_message_complete(self) -> None:
-        """Note that the next bytes begin another request."""
-        self._in_request_line = True
-        super().on_message_complete()
+    async def _take_waiting(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
+        """Take what waits to be accepted: closing the listener would reset it."""
+        listener.setblocking(False)
+        while True:
+            try:
+                taken, _ = listener.accept()
+            except OSError:  # nothing waits
+                return
+            await loop.connect_accepted_socket(self._protocol, taken, ssl=self.config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        protocol = cast(type[ExactTarget], self.config.http_protocol_class)
+        return protocol(self.config, self.server_state, self.lifespan.state)
 
 
-def serve(edge: Edge, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; running requests then have 10 seconds to end."""
+def serve(
+    app: Serving,
+    listener: socket.socket,
+    *,
+    protocol: type[ExactTarget] = ExactTarget,
+    drain_seconds: float = _SHUTDOWN_SECONDS,
+    tls: Tls | None = None,
+    beside: Sequence[Beside] = (),
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        app: The edge.
+        listener: A listening socket.
+        protocol: Reads the connections.
+        drain_seconds: How long running requests may take then.
+        tls: Serves HTTPS with it.
+        beside: What else runs meanwhile.
+    """
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)  # uvicorn raises the signal again at its end: let that be harmless
-    server = uvicorn.Server(
-        uvicorn.Config(
-            edge,
-            http=ExactTarget,
-            loop="auto",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        )
+    config = uvicorn.Config(
+        cast(Any, app),  # uvicorn's types name each message
+        http=protocol,
+        loop="auto",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        ssl_certfile=tls and str(tls.certificate),
+        ssl_keyfile=tls and str(tls.key),
     )
+    server = DrainingServer(config, drain_seconds, beside)
     gc.freeze()  # routes and modules live as long as the process; collections need not look at them
     server.run(sockets=[listener])

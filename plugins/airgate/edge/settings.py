@@ -15,6 +15,9 @@ class Settings:
     total_timeout: float | None
     """From the first attempt to connect until the last byte of the answer."""
 
+    read_timeout: float | None = None
+    """Of silence of a server, between any two of its bytes."""
+
     @classmethod
     def of(cls, mode: Mode) -> "Settings":
         """The defaults: 5 s and 300 s in strict mode, no limits in compatible mode, like the gateway."""

@@ -6,7 +6,18 @@ from airgate.spec.javascript import stringify
 
 JSON_TYPE = (b"content-type", b"application/json")
 _PROBLEM_TYPE = (b"content-type", b"application/problem+json")
-_TITLES = {400: "Bad Request", 502: "Bad Gateway", 504: "Gateway Timeout"}
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,7 @@ def json_answer(status: int, value: object) -> Answer:
 
 
 def problem(status: int, detail: str, *, with_cors: bool) -> Answer:
-    """Problem details (RFC 9457) for a failure between the edge and an upstream."""
+    """Problem details (RFC 9457) for a refusal, or a failure between the edge and another server."""
     body = stringify({"type": "about:blank", "title": _TITLES[status], "status": status, "detail": detail})
     return Answer(status, (_PROBLEM_TYPE,), body.encode("utf-8", "replace"), with_cors)
 

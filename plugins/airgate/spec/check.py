@@ -2,27 +2,31 @@
 
 from collections.abc import Iterator, Mapping
 
+from airgate.spec.check_authorizer import authorizer_problems
+from airgate.spec.check_origins import origin_problems
+from airgate.spec.check_policies import file_policy_problems, unserved_problems
 from airgate.spec.check_routes import route_problems
+from airgate.spec.check_secrets import secret_problems
+from airgate.spec.check_sign_in import sign_in_problems
 from airgate.spec.cors import LIST_KEYS
 from airgate.spec.environment import references, substitute
+from airgate.spec.extension import KEY
 from airgate.spec.javascript import parse
 from airgate.spec.problem import Problem, at, not_an_object, unknown_keys
 from airgate.spec.url import HTTP_SCHEMES, parse_origin
 
 _FILE_KEYS = (
     *("$schema", "title", "description", "servers", "services", "serviceBindings", "servicesBindings"),
-    *("cors", "authorizer", "variables", "paths"),
+    *("cors", "authorizer", "variables", "paths", KEY),
 )
-_JWT_KEYS = ("type", "secret", "algorithm", "issuer", "audience")
 _CORS_KEYS = (*LIST_KEYS, "allow_credentials", "max_age")
-_SHORTEST_SECRET = 32
-_LATER_AUTHORIZERS = ("auth0", "supabase")
 
 
-def problems(text: str, environment: Mapping[str, str]) -> list[Problem]:
+def problems(text: str, environment: Mapping[str, str], *, policies: bool = False) -> list[Problem]:
     """All problems of a file, at most one for each place; an empty list means that strict mode serves it.
 
-    `text` is the file, `environment` holds the variables. Nothing is raised.
+    `text` is the file, `environment` holds the variables. `policies` says that whoever asks carries out what stands
+    under `x-airgate`; else a file with policies is refused, as they would silently not hold. Nothing is raised.
     """
     try:
         file = parse(text)
@@ -32,24 +36,28 @@ def problems(text: str, environment: Mapping[str, str]) -> list[Problem]:
     if not isinstance(file, dict):
         return [at((), "it is not an object", "Write an object with servers, authorizer and paths")]
     first: dict[str, Problem] = {}
-    for found in _all(file, environment):
+    for found in (*_all(file, environment), *(() if policies else unserved_problems(file))):
         first.setdefault(found.pointer, found)
     return list(first.values())
 
 
 def _all(file: dict[str, object], environment: Mapping[str, str]) -> Iterator[Problem]:
     yield from _variable_problems(file, environment)
+    yield from secret_problems(file)
     served = substitute(file, environment)
     if not isinstance(served, dict):  # cannot happen: an object stays an object
         return
     yield from unknown_keys((), served, _FILE_KEYS)
     yield from _server_problems(served.get("servers", []))
     if "authorizer" in served:
-        yield from _authorizer_problems(served["authorizer"])
+        yield from authorizer_problems(served["authorizer"])
     if "cors" in served:
         yield from _cors_problems(served["cors"])
+        yield from origin_problems(served["cors"])
     yield from not_an_object(("variables",), served.get("variables", {}))
+    yield from file_policy_problems(served)
     yield from route_problems(served)
+    yield from sign_in_problems(served, environment)
 
 
 def _variable_problems(file: dict[str, object], environment: Mapping[str, str]) -> Iterator[Problem]:
@@ -91,34 +99,6 @@ def _url_problems(path: tuple[str | int, ...], url: object) -> Iterator[Problem]
     else:
         if scheme not in HTTP_SCHEMES:
             yield at(path, f"the edge cannot call {scheme}: URLs", cure)
-
-
-def _authorizer_problems(authorizer: object) -> Iterator[Problem]:
-    here = ("authorizer",)
-    if not isinstance(authorizer, dict):
-        yield from not_an_object(here, authorizer)
-        return
-    kind = authorizer.get("type")
-    if kind in _LATER_AUTHORIZERS:
-        yield at((*here, "type"), f"the authorizer type {kind!r} is not supported yet", "Use the type 'jwt'")
-    elif kind != "jwt":
-        yield at((*here, "type"), "the authorizer type is unknown, guarded routes would be open", "Use the type 'jwt'")
-    else:
-        yield from unknown_keys(here, authorizer, _JWT_KEYS)
-        yield from _jwt_problems(authorizer)
-
-
-def _jwt_problems(authorizer: dict[str, object]) -> Iterator[Problem]:
-    secret = authorizer.get("secret")
-    if not isinstance(secret, str) or len(secret.encode("utf-8", "replace")) < _SHORTEST_SECRET:
-        what = f"the secret is missing or shorter than {_SHORTEST_SECRET} bytes"
-        yield at(("authorizer", "secret"), what, "Use a random secret, for instance from: openssl rand -hex 32")
-    if authorizer.get("algorithm", "HS256") != "HS256":
-        yield at(("authorizer", "algorithm"), "only HS256 is supported", "Write 'HS256', or leave the key out")
-    for key in ("issuer", "audience"):
-        if key in authorizer and not (isinstance(authorizer[key], str) and authorizer[key]):
-            what = f"the {key} is not a text or is empty, so that any value would pass"
-            yield at(("authorizer", key), what, "Name the accepted value, or leave the key out to skip the check")
 
 
 def _cors_problems(cors: object) -> Iterator[Problem]:

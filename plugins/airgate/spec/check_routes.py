@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 
+from airgate.spec import check_aggregate
 from airgate.spec.authorizer import KNOWN_TYPES
-from airgate.spec.config import LATER_TYPES, PROXY_TYPES
+from airgate.spec.check_policies import route_policy_problems
+from airgate.spec.check_shadow import shadow_problems
+from airgate.spec.config import PROXY_TYPES
+from airgate.spec.extension import KEY
 from airgate.spec.mapping import is_header_name
 from airgate.spec.problem import Path, Problem, at, not_an_object, unknown_keys
 from airgate.spec.routing import WILDCARD, is_parameter
+from airgate.spec.sign_in import SIGN_IN_TYPES
 from airgate.spec.url import canonical_path, normalise_path
 
-_ROUTE_KEYS = ("method", "path", "integration", "auth", "mapping", "variables", "response", "pre_process")
+_ROUTE_KEYS = ("method", "path", "integration", "auth", "mapping", "variables", "response", "pre_process", KEY)
 _INTEGRATION_KEYS = ("type", "server", "binding", "function", "post_process")
 _METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "ANY")
-_LATER = (*LATER_TYPES, "service", "service_binding")
+_LATER = ("service", "service_binding")
 
 
 def route_problems(file: dict[str, object]) -> Iterator[Problem]:
@@ -37,9 +42,11 @@ def route_problems(file: dict[str, object]) -> Iterator[Problem]:
         if earlier != position:
             yield at(here, f"it is a duplicate of /paths/{earlier}, which alone would be served", "Remove one of them")
         yield from _auth_problems((*here, "auth"), route.get("auth", False), guard=guard)
-        yield from _integration_problems(here, route, aliases)
+        yield from _integration_problems(here, route, file, aliases)
+        yield from route_policy_problems(here, route, file)
         yield from _mapping_problems((*here, "mapping"), route.get("mapping", {}))
         yield from not_an_object((*here, "variables"), route.get("variables", {}))
+    yield from shadow_problems(routes)
 
 
 def _match_problems(here: Path, route: dict[str, object]) -> Iterator[Problem]:
@@ -75,7 +82,9 @@ def _auth_problems(path: Path, auth: object, *, guard: bool) -> Iterator[Problem
         yield at(path, "the route asks for auth, but the file has no authorizer to check it", "Add an authorizer")
 
 
-def _integration_problems(here: Path, route: dict[str, object], aliases: list[object]) -> Iterator[Problem]:
+def _integration_problems(
+    here: Path, route: dict[str, object], file: dict[str, object], aliases: list[object]
+) -> Iterator[Problem]:
     if "pre_process" in route:
         yield at((*here, "pre_process"), "hooks are not supported yet", "Remove it for the edge")
     if "integration" not in route:
@@ -84,10 +93,15 @@ def _integration_problems(here: Path, route: dict[str, object], aliases: list[ob
     if not isinstance(integration, dict):
         yield from not_an_object(here, integration)
         return
-    yield from unknown_keys(here, integration, _INTEGRATION_KEYS)
     kind = integration.get("type")
+    if kind == check_aggregate.TYPE:
+        yield from check_aggregate.aggregate_problems(here, integration, route, file, aliases)
+        return
+    yield from unknown_keys(here, integration, _INTEGRATION_KEYS)
     if kind in _LATER:
         yield at((*here, "type"), f"the integration type {kind!r} is not supported yet", "Use the type 'http_proxy'")
+    elif kind in SIGN_IN_TYPES:
+        return  # `check_sign_in` looks at what they need
     elif kind not in PROXY_TYPES:
         yield at((*here, "type"), "the integration type is missing or unknown", "Use the type 'http_proxy'")
     elif integration.get("server") not in aliases:

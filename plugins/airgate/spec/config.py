@@ -9,24 +9,13 @@ from airgate.spec.answer import EMPTY_STATIC, INTERNAL_ERROR, NO_MATCH, UNCAUGHT
 from airgate.spec.environment import substitute
 from airgate.spec.javascript import MISSING, equal, parse, truthy
 from airgate.spec.routing import RouteTable
+from airgate.spec.sign_in import SignIn, sign_in_route
 from airgate.spec.target import stripped_prefix
 from airgate.spec.url import HTTP_SCHEMES, Origin, parse_origin
 
 Mode = Literal["strict", "compatible"]
 
 PROXY_TYPES = ("http_proxy", "http")
-LATER_TYPES = (
-    "auth0_callback",
-    "auth0_userinfo",
-    "auth0_callback_redirect",
-    "auth0_refresh",
-    "supabase_passwordless_auth",
-    "supabase_passwordless_verify",
-    "supabase_passwordless_auth_alt",
-)
-"""Integration types of the format that the edge does not carry out yet."""
-
-_NOT_YET = "This integration is not supported yet by the edge."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +31,14 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One compiled route: when it matches, whether it is guarded, and what it does (an answer or a call)."""
+    """One compiled route: when it matches, whether it is guarded, and what it does (an answer, a call, a sign-in)."""
 
+    position: int
+    """In the file's list of routes."""
     method: object
     path: str
     guarded: bool
-    action: Answer | Proxy
+    action: Answer | Proxy | SignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +52,6 @@ class Gateway:
     authorizer: authorizer.Authorizer | None
     cors: cors.Cors | None
     mode: Mode
-    calls_upstreams: bool = False
     failure: Answer | None = None
 
 
@@ -87,13 +77,12 @@ def load(text: str, environment: Mapping[str, str], mode: Mode) -> Gateway:
         return _failing(None, mode, UNCAUGHT)
     judge = authorizer.build(file.get("authorizer"), strict=mode == "strict")
     try:
-        routes = [_route(entry, file, judge, mode) for entry in _entries(file.get("paths"))]
+        routes = [_route(position, entry, file, environment, judge, mode) for position, entry in enumerate(_entries(file.get("paths")))]
     except BrokenFile:
         return _failing(cross_origin, mode, INTERNAL_ERROR)
     if mode == "strict":
         routes = _with_shared_claims(routes)
-    calls = any(isinstance(route.action, Proxy) for route in routes)
-    return Gateway(RouteTable(routes), judge, cross_origin, mode, calls_upstreams=calls)
+    return Gateway(RouteTable(routes), judge, cross_origin, mode)
 
 
 def _failing(cross_origin: cors.Cors | None, mode: Mode, answer: Answer) -> Gateway:
@@ -127,16 +116,26 @@ def _entries(paths: object) -> Iterable[dict[str, object]]:
         yield entry
 
 
-def _route(entry: dict[str, object], file: dict[str, object], judge: authorizer.Authorizer | None, mode: Mode) -> Route:
+def _route(
+    position: int,
+    entry: dict[str, object],
+    file: dict[str, object],
+    environment: Mapping[str, str],
+    judge: authorizer.Authorizer | None,
+    mode: Mode,
+) -> Route:
     return Route(
+        position=position,
         method=entry.get("method"),
         path=str(entry["path"]),
         guarded=judge is not None and truthy(entry.get("auth")),
-        action=_action(entry, file, mode),
+        action=_action(entry, file, environment, mode),
     )
 
 
-def _action(entry: dict[str, object], file: dict[str, object], mode: Mode) -> Answer | Proxy:
+def _action(
+    entry: dict[str, object], file: dict[str, object], environment: Mapping[str, str], mode: Mode
+) -> Answer | Proxy | SignIn:
     integration = entry.get("integration")
     if not truthy(integration):
         return _static(entry)
@@ -150,9 +149,8 @@ def _action(entry: dict[str, object], file: dict[str, object], mode: Mode) -> An
     if kind in ("service", "service_binding"):
         known = file.get("services") if kind == "service" else bindings(file)
         return INTERNAL_ERROR if _known(known, options.get("binding", MISSING)) else NO_MATCH
-    if kind in LATER_TYPES:
-        return json_answer(501, {"message": _NOT_YET})
-    return _static(entry)
+    sign_in = sign_in_route(options, file.get("authorizer"), environment, strict=mode == "strict")
+    return _static(entry) if sign_in is None else sign_in
 
 
 def bindings(file: dict[str, object]) -> list[object]:

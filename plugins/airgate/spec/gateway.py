@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airgate.spec.answer import AMBIGUOUS_PATH, INTERNAL_ERROR, NO_MATCH, PREFLIGHT, Answer
-from airgate.spec.config import Gateway, Proxy
+from airgate.spec.config import Gateway, Proxy, Route
 from airgate.spec.mapping import BadHeader, forwarded_query
 from airgate.spec.message import Request, header_text
+from airgate.spec.need import NeedKeys
+from airgate.spec.sign_in import SignIn
 from airgate.spec.target import upstream_path
 from airgate.spec.url import Origin, canonical_path, normalise_path
 
@@ -31,8 +33,39 @@ class Forward:
     headers: list[tuple[str, str]]
 
 
-def decide(gateway: Gateway, request: Request, now: float) -> Answer | Forward:
-    """What to do with a request; `now`, in seconds since 1970, is when its token must be valid."""
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The route that serves a request, and the request's path as routing saw it."""
+
+    route: Route
+    path: str
+
+
+Claims = Mapping[str, object] | None
+"""What a caller's token says; None on a route that asks for none."""
+
+Admission = Answer | Claims
+Outcome = Answer | Forward | SignIn
+
+
+def decide(gateway: Gateway, request: Request, now: float) -> Outcome | NeedKeys[Outcome]:
+    """What to do with a request; `now`, in seconds since 1970, is when its token must be valid.
+
+    `choose`, `admit` and `act` in one. Where keys are needed first, resuming gives the outcome.
+    """
+    chosen = choose(gateway, request)
+    if isinstance(chosen, Answer):
+        return chosen
+
+    def go_on(admitted: Admission) -> Outcome:
+        return admitted if isinstance(admitted, Answer) else act(chosen, request, admitted)
+
+    admitted = admit(gateway, chosen.route, request, now)
+    return admitted.then(go_on) if isinstance(admitted, NeedKeys) else go_on(admitted)
+
+
+def choose(gateway: Gateway, request: Request) -> Answer | Chosen:
+    """Which route serves a request, before anything is asked of the caller; an answer where there is none."""
     if gateway.failure is not None:
         return gateway.failure
     path = normalise_path(request.raw_path)
@@ -44,25 +77,38 @@ def decide(gateway: Gateway, request: Request, now: float) -> Answer | Forward:
     routes = gateway.routes.matches(request.method, path)
     if gateway.cors and request.method == "OPTIONS" and not any(route.method == "OPTIONS" for route in routes):
         return PREFLIGHT
-    if not routes:
-        return NO_MATCH
-    route = routes[0]
-    claims: Mapping[str, object] | None = None
-    if route.guarded and gateway.authorizer is not None:
-        judged = gateway.authorizer.judge(request.header("authorization"), now)
-        if isinstance(judged, Answer):
-            return judged
-        # Observed: a claim of this name hides all the others from the gateway's mappings.
-        claims = {} if "hasOwnProperty" in judged and gateway.mode == "compatible" else judged
-    if isinstance(route.action, Answer):
-        return route.action
+    return Chosen(routes[0], path) if routes else NO_MATCH
+
+
+def admit(gateway: Gateway, route: Route, request: Request, now: float) -> Admission | NeedKeys[Admission]:
+    """What is known about the caller of a route, the answer that turns it away, or what is needed to tell."""
+    if not route.guarded or gateway.authorizer is None:
+        return None
+    judged = gateway.authorizer.judge(request.header("authorization"), now)
+    if isinstance(judged, NeedKeys):
+        return judged.then(lambda found: _known(gateway, found))
+    return _known(gateway, judged)
+
+
+def _known(gateway: Gateway, judged: Admission) -> Admission:
+    if isinstance(judged, Answer) or judged is None:
+        return judged
+    # Observed: a claim of this name hides all the others from the gateway's mappings.
+    return {} if "hasOwnProperty" in judged and gateway.mode == "compatible" else judged
+
+
+def act(chosen: Chosen, request: Request, claims: Claims) -> Outcome:
+    """What a route does with the request of a caller who was let in."""
+    action = chosen.route.action
+    if not isinstance(action, Proxy):
+        return action
     try:
-        return _forward(route.action, path, request, claims)
+        return _forward(action, chosen.path, request, claims)
     except BadHeader:
         return INTERNAL_ERROR
 
 
-def _forward(proxy: Proxy, path: str, request: Request, claims: Mapping[str, object] | None) -> Forward:
+def _forward(proxy: Proxy, path: str, request: Request, claims: Claims) -> Forward:
     mapped = {name: value for name, value in proxy.headers.headers(request, claims).items() if name not in _NOT_MAPPED}
     dropped = {name.encode() for name in mapped} | _NOT_FORWARDED
     # Many servers hand `x_user` and `x-user` to their application as one name.

@@ -32,7 +32,7 @@ def parse(text: str) -> object:
         ValueError: the text is not JSON (a byte order mark and NaN or Infinity count as that) or is nested too deeply.
     """
     try:
-        return json.loads(text, parse_int=_integer, parse_constant=_refuse_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("the JSON text is nested too deeply") from None
 
@@ -43,6 +43,9 @@ def _integer(digits: str) -> int | float:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant)
 
 
 def truthy(value: object) -> bool:

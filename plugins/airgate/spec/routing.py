@@ -86,6 +86,12 @@ class _Node(Generic[R]):
         if self.parameter is not None:
             yield self.parameter
 
+    def reaching(self, length: int) -> Iterator[tuple[int, Pattern, R]]:
+        """The paths with a wildcard at the end that so many segments suffice for."""
+        for tail in self.tails:
+            if tail[1].length <= length + 1:  # more are asked for only where another wildcard comes before
+                yield tail
+
 
 class RouteTable(Generic[R]):
     """All routes, compiled once into a tree, so that the cost of a request does not grow with their number."""
@@ -122,14 +128,15 @@ class RouteTable(Generic[R]):
         return [route for _, route in ranked]
 
     def _candidates(self, segments: list[str]) -> Iterator[tuple[int, Pattern, R]]:
+        length = len(segments)
         level = [self._root]
         for segment in segments:
             for node in level:
-                yield from node.tails
-                yield from node.inner.get(len(segments), ())
+                yield from node.reaching(length)
+                yield from node.inner.get(length, ())
             level = [child for node in level for child in node.following(segment)]
             if not level:
                 return
         for node in level:
             yield from node.ends
-            yield from node.tails
+            yield from node.reaching(length)

@@ -18,6 +18,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(.*)", re.DOTALL)
 _AUTHORITY = re.compile(r"[/\\]*([^/\\?#]*)(.*)", re.DOTALL)
 _FORBIDDEN_IN_HOST = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_CONTROLS = "".join(map(chr, range(0x21)))
 _SLASHES = re.compile("/{2,}")
 # Letters, digits and -._~: RFC 3986 (2.3) says that their escapes mean the same.
 _PLAIN_ESCAPE = re.compile("%(2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])")
@@ -31,6 +32,7 @@ def _escape_table(kept: str) -> list[str]:
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _PATH = _escape_table("".join(c for c in _PRINTABLE if c not in '"#<>?^`{}'))
 _QUERY = _escape_table("".join(c for c in _PRINTABLE if c not in "\"#<>'"))
+_FRAGMENT = _escape_table("".join(c for c in _PRINTABLE if c not in '"<>`'))
 _FORM = _escape_table("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789*-._")
 _FORM[0x20] = "+"
 _QUERY_WORK = re.compile(rb"[^!$-&(-;=?-~]")
@@ -120,7 +122,7 @@ def parse_origin(text: str) -> Origin:
     Raises:
         ValueError: the text is empty, relative or not a URL.
     """
-    text = re.sub(r"[\t\n\r]", "", text.strip("".join(map(chr, range(0x21)))))
+    text = re.sub(r"[\t\n\r]", "", text.strip(_CONTROLS))
     found = _SCHEME.fullmatch(text)
     if found is None:
         raise ValueError("it is not an absolute URL")
@@ -131,6 +133,40 @@ def parse_origin(text: str) -> Origin:
     host, port = _host_and_port(authority.rpartition("@")[2])
     path = re.split(r"[?#]", rest, maxsplit=1)[0]
     return Origin(scheme, host, port if port is not None else _DEFAULT_PORTS[scheme], normalise_path(path.encode()))
+
+
+def is_guarded_url(value: object) -> bool:
+    """Whether a value is a URL whose traffic nobody else reads or changes: https, or http on this machine."""
+    if not isinstance(value, str):
+        return False
+    try:
+        origin = parse_origin(value)
+    except ValueError:
+        return False
+    if origin.scheme == "https":
+        return True
+    if origin.scheme != "http":
+        return False
+    try:
+        return ipaddress.ip_address(origin.host).is_loopback
+    except ValueError:
+        return origin.host == "localhost" or origin.host.endswith(".localhost")
+
+
+def absolute_url(text: str) -> str:
+    """An absolute URL as the URL standard writes it: nothing escaped but what cannot stand in a URL.
+
+    Raises:
+        ValueError: the text is empty, relative or not a URL.
+    """
+    origin = parse_origin(text)
+    bare, hash_sign, fragment = re.sub(r"[\t\n\r]", "", text.strip(_CONTROLS)).partition("#")
+    _, mark, query = bare.partition("?")
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    port = "" if origin.port in (None, _DEFAULT_PORTS.get(origin.scheme)) else f":{origin.port}"
+    escaped = "".join([_FRAGMENT[byte] for byte in fragment.encode("utf-8", "replace")])
+    asked = escape_query(query.encode("utf-8", "replace"))
+    return f"{origin.scheme}://{host}{port}{origin.path}{mark}{asked}{hash_sign}{escaped}"
 
 
 def _split(text: str) -> tuple[str, str]:

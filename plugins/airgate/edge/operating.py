@@ -1,0 +1,132 @@
+"""`serve`: one process that serves a file, or several and one that keeps them."""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from airgate.edge import metrics
+from airgate.edge.admin import State, administer
+from airgate.edge.control import Start
+from airgate.edge.listening import CannotListen, on_address, on_path, shown
+from airgate.edge.listing import listing
+from airgate.edge.loading import Source
+from airgate.edge.reloading import Reloading
+from airgate.edge.running import Operation, Process, log_to_stderr
+from airgate.edge.server import DrainingServer
+from airgate.edge.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file is served: host and port or the path of a Unix socket, and host and port of the admin pages."""
+
+    at: tuple[str, int] | Path
+    admin: tuple[str, int] | None = None
+    workers: int = 1
+    watch: bool = True
+    """Whether a change of the file is enough to reload it; SIGHUP always is."""
+
+
+def operate(source: Source, text: str, place: Place, operation: Operation, say: Callable[[str], None]) -> int:
+    """Serve a checked text of a file until a signal ends it; the exit code.
+
+    Args:
+        source: The file.
+        text: Its text.
+        place: Where.
+        operation: How.
+        say: Told where, once connections are taken.
+
+    Raises:
+        CannotListen: an address, path, certificate or log cannot be used.
+        FileRefused: something that the file names is gone.
+    """
+    log_to_stderr()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody listens for it, it must not end the edge
+    _check_files(operation)
+    counted = place.admin is not None and find_spec("prometheus_client") is not None
+    operation = replace(operation, counted=counted)
+    with ExitStack() as stack:
+        if isinstance(place.at, Path):
+            listener = on_path(place.at)
+            stack.callback(place.at.unlink, missing_ok=True)
+        else:
+            listener = on_address(*place.at)
+        stack.enter_context(listener)
+        admin = None if place.admin is None else stack.enter_context(on_address(*place.admin))
+        where = shown(listener, "http" if operation.tls is None else "https")
+        said = f"serving {source.path} on {where} ({source.mode} mode)"
+        if admin is not None:
+            said += f", admin pages on {shown(admin, 'http')}/-/health"
+        if place.workers == 1:
+            process = Process(source, text, operation)
+            say(said)
+            return _alone(process, Reloading(source, text, process.take, watch=place.watch), listener, admin)
+        say(said)
+        os.environ[metrics.DIRECTORY] = stack.enter_context(tempfile.TemporaryDirectory(prefix="airgate-edge-"))
+        start = Start(source.path, source.mode, source.settings, operation, text)
+        return asyncio.run(_keeping(source, start, place, listener, admin))
+
+
+def _alone(process: Process, reloading: Reloading, listener: socket.socket, admin: socket.socket | None) -> int:
+    async def reload(_: DrainingServer) -> None:
+        await reloading.run()
+
+    async def pages(server: DrainingServer) -> None:
+        if admin is not None:
+            state = State(
+                ready=lambda: not server.should_exit,
+                routes=lambda: listing(reloading.text),
+                metrics=lambda: metrics.exposed(process.metrics),
+            )
+            await administer(admin, state)
+
+    process.run(listener, [reload, pages])
+    return 0
+
+
+async def _keeping(
+    source: Source, start: Start, place: Place, listener: socket.socket, admin: socket.socket | None
+) -> int:
+    workers = Workers(place.workers, listener, source, start)
+    reloading = Reloading(source, start.text, workers.take, watch=place.watch)
+
+    async def beside() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reloading.run())
+            if admin is not None:
+                state = State(
+                    ready=lambda: workers.ready,
+                    routes=lambda: listing(reloading.text),
+                    metrics=metrics.exposed_by_workers,
+                )
+                group.create_task(administer(admin, state))
+
+    return await workers.run(beside)
+
+
+def _check_files(operation: Operation) -> None:
+    """Find out now, in one process, what would fail in each worker.
+
+    Raises:
+        CannotListen: the certificate, its key or the log cannot be used.
+    """
+    if operation.tls is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*operation.tls)
+        except (OSError, ssl.SSLError) as error:
+            raise CannotListen(f"cannot serve HTTPS with {operation.tls.certificate}: {error.strerror}") from None
+    if operation.access_log not in (None, "-"):
+        try:
+            with open(operation.access_log, "ab"):  # noqa: PTH123 a name from the command line, as os.open takes it
+                pass
+        except OSError as error:
+            raise CannotListen(f"cannot write {operation.access_log}: {error.strerror}") from None

@@ -1,0 +1,81 @@
+"""One process that serves a file: reloads it, tells about requests, ends without losing one."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from airgate.edge.access_log import AccessLog, open_log
+from airgate.edge.guarded_protocol import guarded
+from airgate.edge.loading import Source
+from airgate.edge.metrics import Metrics
+from airgate.edge.server import Beside, Tls, serve
+from airgate.edge.serving import Listener, Serving
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """How a process serves.
+
+    `drain_seconds` is how long running requests may take after SIGTERM; `access_log` a path, or `-` for standard
+    output.
+    """
+
+    drain_seconds: float = 10.0
+    tls: Tls | None = None
+    access_log: str | None = None
+    counted: bool = False
+    """Whether requests are counted for `/-/metrics`."""
+
+
+class Process:
+    """The serving of one file by one process.
+
+    Raises:
+        FileRefused: what the file names is gone.
+        OSError: the access log cannot be opened.
+        MetricsMissing: requests are to be counted, and cannot.
+    """
+
+    def __init__(self, source: Source, text: str, operation: Operation) -> None:
+        self._source = source
+        self._operation = operation
+        self.metrics = Metrics() if operation.counted else None
+        listeners: list[Listener] = [] if self.metrics is None else [self.metrics]
+        if operation.access_log is not None:
+            listeners.append(AccessLog(open_log(operation.access_log)))
+        edge = source.edge(text)
+        self._serving = Serving(edge, listeners, ids=source.mode == "strict")
+        self._protocol = guarded(edge.front)
+
+    async def take(self, text: str) -> None:
+        """Serve a new text of the file from now on.
+
+        Raises:
+            FileRefused: it is not served.
+        """
+        edge = await asyncio.to_thread(self._source.next, text)
+        self._protocol.limits = edge.front
+        self._serving.replace(edge)
+
+    def run(self, listener: socket.socket, beside: Sequence[Beside] = ()) -> None:
+        """Serve until a signal ends it."""
+        operation = self._operation
+        serve(
+            self._serving,
+            listener,
+            protocol=self._protocol,
+            drain_seconds=operation.drain_seconds,
+            tls=operation.tls,
+            beside=beside,
+        )
+
+
+def log_to_stderr() -> None:
+    """Write what the edge has to say to standard error; of its libraries only warnings."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="airgate.edge: %(levelname)s: %(message)s")
+    logging.getLogger("airgate.edge").setLevel(logging.INFO)
+    # A client that sends no HTTP, or breaks off, is no concern of whoever runs the edge.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

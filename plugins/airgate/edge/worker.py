@@ -1,0 +1,40 @@
+"""`python -m airgate.edge.worker`: one of several processes that serve a file, started by the one that keeps them."""
+
+import asyncio
+import os
+import socket
+import sys
+
+from airgate.edge.control import Change, Served, encoded, received, received_first
+from airgate.edge.loading import FileRefused, Source
+from airgate.edge.running import Process, log_to_stderr
+from airgate.edge.server import DrainingServer
+
+
+def main() -> int:
+    """Serve on the listener, and obey the socket, whose descriptors are the arguments; end when the keeper is gone."""
+    log_to_stderr()
+    listener, control = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:3])
+    start = received_first(control)
+    if start is None:
+        return 0
+    process = Process(Source(start.path, start.mode, start.settings, os.environ), start.text, start.operation)
+
+    async def obey(server: DrainingServer) -> None:
+        reader, writer = await asyncio.open_connection(sock=control)
+        writer.write(encoded(Served()))
+        while (change := await received(reader, Change)) is not None:
+            try:
+                await process.take(change.text)
+            except FileRefused as refused:
+                writer.write(encoded(Served("\n".join(refused.lines))))
+            else:
+                writer.write(encoded(Served()))
+        server.should_exit = True
+
+    process.run(listener, [obey])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Several processes that serve one listener: a dead one is replaced, all get each change of the file, all end together.
+
+The listener is shared, not one each (SO_REUSEPORT): what waits to be accepted then belongs to all of them, and is not
+lost with a worker that dies or ends.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process as Child
+from collections.abc import Awaitable, Callable
+
+from airgate.edge.control import Change, Served, Start, encoded, received
+from airgate.edge.loading import Source
+
+_log = logging.getLogger("airgate.edge")
+
+_ANSWER_SECONDS = 30.0
+_KILL_SECONDS = 5.0
+"""How long a worker may take to end, beyond its drain."""
+_PAUSE_SECONDS = 1.0
+"""Before the next try, when a worker has died before it served."""
+
+
+class _Worker:
+    """One process and the socket to it."""
+
+    def __init__(self, child: Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.child = child
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def started(cls, listener: socket.socket, start: Start) -> "_Worker":
+        """A worker that may begin; `answer` tells when it serves."""
+        here, there = socket.socketpair()
+        with there:
+            descriptors = (listener.fileno(), there.fileno())
+            program = (sys.executable, "-m", "airgate.edge.worker", *map(str, descriptors))
+            child = await asyncio.create_subprocess_exec(
+                *program, pass_fds=descriptors, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+        reader, writer = await asyncio.open_connection(sock=here)
+        writer.write(encoded(start))
+        return cls(child, reader, writer)
+
+    def tell(self, text: str) -> None:
+        self._writer.write(encoded(Change(text)))
+
+    async def answer(self) -> Served | None:
+        """What it says to the last text; None when it is gone, or too slow."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await received(self._reader, Served)
+        except TimeoutError:
+            return None
+
+    def signal(self, number: int) -> None:
+        if self.child.returncode is None:
+            self.child.send_signal(number)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Workers:
+    """Keeps workers.
+
+    Args:
+        count: How many.
+        listener: What they serve.
+        source: The file.
+        start: What each begins with.
+    """
+
+    def __init__(self, count: int, listener: socket.socket, source: Source, start: Start) -> None:
+        self._count = count
+        self._listener = listener
+        self._source = source
+        self._start = start
+        self._serving: set[_Worker] = set()
+        self._all: set[_Worker] = set()
+        self._ending = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of them serve."""
+        return len(self._serving) == self._count and not self._ending.is_set()
+
+    async def take(self, text: str) -> None:
+        """Have all of them serve a new text. One that does not is replaced, as then it is the worker that fails.
+
+        Raises:
+            FileRefused: it is not served.
+        """
+        await asyncio.to_thread(self._source.next, text)
+        self._start.text = text
+        told = list(self._serving)
+        for worker in told:
+            worker.tell(text)
+        for worker, said in zip(told, await asyncio.gather(*(worker.answer() for worker in told)), strict=True):
+            if said is None or said.refused is not None:
+                _log.error("a worker did not take over the changed file and is replaced")
+                worker.signal(signal.SIGKILL)
+
+    async def run(self, beside: Callable[[], Awaitable[None]]) -> int:
+        """Keep them until SIGTERM or SIGINT; the exit code. `beside` runs meanwhile."""
+        loop = asyncio.get_running_loop()
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(ending, self._ending.set)
+        other = asyncio.ensure_future(beside())
+        keepers = [asyncio.create_task(self._keep()) for _ in range(self._count)]
+        await self._ending.wait()
+        self._listener.close()  # only the workers hold it now: what comes when they have closed it is refused
+        for worker in self._all:
+            worker.signal(signal.SIGTERM)
+        codes = await asyncio.gather(*keepers)
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        return 0 if all(code == 0 for code in codes) else 1
+
+    async def _keep(self) -> int:
+        """Have one worker, whatever happens to it; the exit code of the last one."""
+        while True:
+            worker = await _Worker.started(self._listener, self._start)
+            self._all.add(worker)
+            if self._ending.is_set():
+                worker.signal(signal.SIGTERM)
+            text = self._start.text
+            if await worker.answer() is not None:
+                self._serving.add(worker)
+                if text != self._start.text:  # changed meanwhile
+                    worker.tell(self._start.text)
+                    await worker.answer()
+            served = worker in self._serving
+            code = await self._end_of(worker)
+            self._serving.discard(worker)
+            self._all.discard(worker)
+            worker.close()
+            if self._ending.is_set():
+                return code
+            _log.error("worker %d ended with %d and is replaced", worker.child.pid, code)
+            if not served:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                if self._ending.is_set():
+                    return code
+
+    async def _end_of(self, worker: _Worker) -> int:
+        """The exit code of a worker, which is killed when it takes too long to end."""
+        waiting = asyncio.ensure_future(worker.child.wait())
+        ending = asyncio.ensure_future(self._ending.wait())
+        await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        try:
+            async with asyncio.timeout(self._start.operation.drain_seconds + _KILL_SECONDS):
+                return await asyncio.shield(waiting)
+        except TimeoutError:
+            worker.signal(signal.SIGKILL)
+            return await waiting
