@@ -11,6 +11,7 @@ from pathlib import Path
 REQUIREMENTS = {
     "dlt": ("dlt[parquet,duckdb]==1.31.0", "requests", "psycopg2-binary"),
     "airbyte": ("airbyte-cdk==7.39.1",),
+    "mitmproxy": ("mitmproxy==11.0.2",),
 }
 FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airgate-bench"
 

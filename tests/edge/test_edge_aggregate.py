@@ -12,8 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.edge.edge_process import ROOT, SECRET, Response, call
-from tests.edge.policed_process import policed_edge
+from tests.edge.edge_process import ROOT, SECRET, Response, call, edge
 from tests.edge.policy_upstream import PolicyUpstream
 
 
@@ -115,7 +114,7 @@ def port(
             "paths": paths,
         }
         config.write_text(json.dumps(file))
-        with policed_edge(config) as port:
+        with edge(config) as port:
             yield port
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.edge.edge_process import SECRET, Response, call, receive
-from tests.edge.policed_process import policed_edge
+from tests.edge.edge_process import SECRET, Response, call, edge, receive
 from tests.edge.policy_upstream import PolicyUpstream
 
 
@@ -105,7 +104,7 @@ def port(upstream: PolicyUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         config.write_text(json.dumps(file(upstream, closed.getsockname()[1])))
-        with policed_edge(config) as port:
+        with edge(config) as port:
             yield port
 
 
@@ -352,7 +351,7 @@ def test_a_token_names_the_client_also_where_the_answer_is_static(tmp_path: Path
     guard = {"type": "jwt", "secret": SECRET}
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"authorizer": guard, "x-airgate": {"client": "token"}, "paths": [route]}))
-    with policed_edge(config) as port:
+    with edge(config) as port:
         assert [call(port, "GET", "/a").status for _ in range(3)] == [401] * 3
         assert [call(port, "GET", "/a", [token("alice")]).status for _ in range(3)] == [200, 200, 429]
         assert call(port, "GET", "/a", [token("bob")]).status == 200
@@ -364,7 +363,7 @@ def test_a_store_that_cannot_be_asked_lets_nobody_in(tmp_path: Path) -> None:
     limits = {"x-airgate": {"limits": {"store": "redis://127.0.0.1:1/0"}}}
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"paths": [route], **limits}))
-    with policed_edge(config) as port:
+    with edge(config) as port:
         answer = call(port, "GET", "/a")
     assert is_problem(answer, 503)
     assert answer.header("retry-after") == "1"
@@ -376,6 +375,6 @@ def test_two_edges_with_one_store_hold_one_limit(upstream: PolicyUpstream, tmp_p
     limits = {"x-airgate": {"limits": {"store": str(tmp_path / "limits.db")}}}
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"servers": [{"alias": "up", "url": upstream.url}], "paths": [route], **limits}))
-    with policed_edge(config) as one, policed_edge(config) as two:
+    with edge(config) as one, edge(config) as two:
         statuses = [call(port, "GET", "/echo").status for port in (one, two) * 4]
     assert sorted(statuses) == [200] * 5 + [429] * 3

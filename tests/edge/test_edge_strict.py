@@ -93,6 +93,20 @@ def test_a_valid_token_reaches_the_upstream_as_mapped_header(strict_port: int, u
     assert [value for name, value in seen.headers if name.lower() == "x-user"] == ["alice"]
 
 
+def test_a_mapped_header_cannot_be_taken_away_by_naming_it_in_connection(
+    strict_port: int, upstream: EchoUpstream
+) -> None:
+    """`Connection: X-User` ends the client's own headers at the edge, never what the edge tells the upstream."""
+    upstream.take()
+    named = ("Connection", "close, X-User, X-Mine, X-Forwarded-For")
+    assert call(strict_port, "GET", "/guarded/x", [*token(sub="alice", exp=LATER), ("X-Mine", "1"), named]).status == 200
+    (seen,) = upstream.take()
+    headers = {name.lower(): value for name, value in seen.headers}
+    assert headers["x-user"] == "alice"
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert "x-mine" not in headers
+
+
 @pytest.mark.parametrize(
     ("headers", "challenge"),
     [

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -13,7 +14,7 @@ from airgate.edge.reply import Receive, Reply, Send
 from airgate.edge.settings import Settings
 from airgate.edge.upload import ClientLeft
 from airgate.edge.visit import KEY, LEFT
-from airgate.spec.answer import Answer, problem
+from airgate.spec.answer import INTERNAL_ERROR, Answer, problem
 from airgate.spec.config import Gateway
 from airgate.spec.extension_defaults import FrontLimits
 from airgate.spec.gateway import Chosen, Claims, Outcome, act, admit, choose
@@ -23,6 +24,7 @@ from airgate.spec.sign_in import SignIn
 
 Scope = MutableMapping[str, Any]
 
+_log = logging.getLogger("airgate.edge")
 _ENDING = problem(503, "The edge is shutting down and waits no longer.", with_cors=True)
 _NOT_A_PATH = problem(400, "The request target must be a path.", with_cors=False)
 
@@ -77,9 +79,15 @@ class Edge:
             return
         except asyncio.CancelledError as cancelled:
             if cancelled.args != (LEFT,):
-                request = Request(scope["method"], b"", b"", scope["headers"])
-                with contextlib.suppress(RuntimeError):  # an answer that has begun stays as it is, cut short
-                    await Reply(self._gateway, request, send).whole(_ENDING)
+                await self._give_up(scope, send, _ENDING)
+        except Exception:
+            _log.exception("a request failed within the edge")
+            await self._give_up(scope, send, INTERNAL_ERROR)
+
+    async def _give_up(self, scope: Scope, send: Send, answer: Answer) -> None:
+        request = Request(scope["method"], b"", b"", scope["headers"])
+        with contextlib.suppress(RuntimeError):  # an answer that has begun stays as it is, cut short
+            await Reply(self._gateway, request, send).whole(answer)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._deadline = deadline
         self._silence = silence
         self._heard = self._loop.time()
+        self._head_size = 0
         self._size = 0
         self._headed = False
         self._complete = False
@@ -200,8 +201,8 @@ class Connection(asyncio.Protocol):
             return
         self._heard = self._loop.time()
         if not self._headed:
-            self._size += len(data)
-            if self._size > _MOST_HEADERS:
+            self._head_size += len(data)
+            if self._head_size > _MOST_HEADERS:
                 self._fail(502, f"sent more than {_MOST_HEADERS} bytes of headers")
                 return
         try:
@@ -275,7 +276,6 @@ class Connection(asyncio.Protocol):
             return
         self.status = status
         self._headed = True
-        self._size = 0
         self._keeps = self._parser.should_keep_alive()
         if self._head:
             self._complete = True

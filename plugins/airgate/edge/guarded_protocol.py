@@ -4,8 +4,8 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from airgate.edge.refusal import refusal
 from airgate.edge.exact_target import ExactTarget
+from airgate.edge.refusal import refusal
 from airgate.spec.answer import Answer
 from airgate.spec.extension_defaults import FrontLimits
 

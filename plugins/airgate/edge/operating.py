@@ -68,16 +68,22 @@ def operate(source: Source, text: str, place: Place, operation: Operation, say: 
             said += f", admin pages on {shown(admin, 'http')}/-/health"
         if place.workers == 1:
             process = Process(source, text, operation)
-            say(said)
-            return _alone(process, Reloading(source, text, process.take, watch=place.watch), listener, admin)
-        say(said)
+            reloading = Reloading(source, text, process.take, watch=place.watch)
+            return _alone(process, reloading, listener, admin, lambda: say(said))
         os.environ[metrics.DIRECTORY] = stack.enter_context(tempfile.TemporaryDirectory(prefix="airgate-edge-"))
         start = Start(source.path, source.mode, source.settings, operation, text)
-        return asyncio.run(_keeping(source, start, place, listener, admin))
+        return asyncio.run(_keeping(source, start, place, listener, admin, lambda: say(said)))
 
 
-def _alone(process: Process, reloading: Reloading, listener: socket.socket, admin: socket.socket | None) -> int:
+def _alone(
+    process: Process,
+    reloading: Reloading,
+    listener: socket.socket,
+    admin: socket.socket | None,
+    announce: Callable[[], None],
+) -> int:
     async def reload(_: DrainingServer) -> None:
+        announce()  # not before: from here on a signal is heard
         await reloading.run()
 
     async def pages(server: DrainingServer) -> None:
@@ -94,12 +100,18 @@ def _alone(process: Process, reloading: Reloading, listener: socket.socket, admi
 
 
 async def _keeping(
-    source: Source, start: Start, place: Place, listener: socket.socket, admin: socket.socket | None
+    source: Source,
+    start: Start,
+    place: Place,
+    listener: socket.socket,
+    admin: socket.socket | None,
+    announce: Callable[[], None],
 ) -> int:
     workers = Workers(place.workers, listener, source, start)
     reloading = Reloading(source, start.text, workers.take, watch=place.watch)
 
     async def beside() -> None:
+        announce()  # not before: from here on a signal is heard
         async with asyncio.TaskGroup() as group:
             group.create_task(reloading.run())
             if admin is not None:

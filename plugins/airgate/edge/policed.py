@@ -239,15 +239,16 @@ class PolicedEdge(Edge):
 def _forwarded(call: Forward, sender: Sender, chosen: Chosen, request: Request, route: RoutePlan) -> Forward:
     """The call with what the edge tells about the sender, without what the sender cannot tell, to the path meant."""
     connection = request.header("connection")
-    dropped = NAMES - route.mapped
+    dropped = NAMES
     if connection is not None:  # headers that it names are for this connection only (RFC 9110, 7.6.1)
         dropped |= {name.strip().lower() for name in connection.split(",")}
+    dropped -= route.mapped  # what the edge sets, no client can take away by naming it there
     told = [header for header in sender.headers if header[0] not in route.mapped]
     headers = [header for header in call.headers if header[0] not in dropped] + told
-    if route.rewrite is None:
-        return replace(call, headers=headers)
-    rewritten = fill(route.rewrite, parameters(chosen.route.path, chosen.path))
-    return replace(call, headers=headers, path=upstream_path(call.origin, None, rewritten))
+    path = call.path
+    if route.rewrite is not None:
+        path = upstream_path(call.origin, None, fill(route.rewrite, parameters(chosen.route.path, chosen.path)))
+    return Forward(call.server, call.origin, path, call.query, headers)
 
 
 def _identity(client: str | ClientHeader | UnsetType) -> Identity:

@@ -104,8 +104,6 @@ def serve(
         tls: Serves HTTPS with it.
         beside: What else runs meanwhile.
     """
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: None)  # uvicorn raises the signal again at its end: let that be harmless
     config = uvicorn.Config(
         cast(Any, app),  # uvicorn's types name each message
         http=protocol,
@@ -121,5 +119,11 @@ def serve(
         ssl_keyfile=tls and str(tls.key),
     )
     server = DrainingServer(config, drain_seconds, beside)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, end)  # before uvicorn listens for them, and when it raises them again at its end
     gc.freeze()  # routes and modules live as long as the process; collections need not look at them
     server.run(sockets=[listener])

@@ -139,8 +139,8 @@ class Workers:
             self._serving.discard(worker)
             self._all.discard(worker)
             worker.close()
-            if self._ending.is_set():
-                return code
+            if self._ending.is_set():  # a worker that did not serve yet had nothing to lose
+                return 0 if code == -signal.SIGTERM and not served else code
             _log.error("worker %d ended with %d and is replaced", worker.child.pid, code)
             if not served:
                 await asyncio.sleep(_PAUSE_SECONDS)

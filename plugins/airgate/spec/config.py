@@ -77,7 +77,10 @@ def load(text: str, environment: Mapping[str, str], mode: Mode) -> Gateway:
         return _failing(None, mode, UNCAUGHT)
     judge = authorizer.build(file.get("authorizer"), strict=mode == "strict")
     try:
-        routes = [_route(position, entry, file, environment, judge, mode) for position, entry in enumerate(_entries(file.get("paths")))]
+        routes = [
+            _route(position, entry, file, environment, judge, mode)
+            for position, entry in enumerate(_entries(file.get("paths")))
+        ]
     except BrokenFile:
         return _failing(cross_origin, mode, INTERNAL_ERROR)
     if mode == "strict":
