@@ -99,7 +99,9 @@ def test_a_mapped_header_cannot_be_taken_away_by_naming_it_in_connection(
     """`Connection: X-User` ends the client's own headers at the edge, never what the edge tells the upstream."""
     upstream.take()
     named = ("Connection", "close, X-User, X-Mine, X-Forwarded-For")
-    assert call(strict_port, "GET", "/guarded/x", [*token(sub="alice", exp=LATER), ("X-Mine", "1"), named]).status == 200
+    assert (
+        call(strict_port, "GET", "/guarded/x", [*token(sub="alice", exp=LATER), ("X-Mine", "1"), named]).status == 200
+    )
     (seen,) = upstream.take()
     headers = {name.lower(): value for name, value in seen.headers}
     assert headers["x-user"] == "alice"
