@@ -43,4 +43,5 @@ def test_the_wheel_offers_itself_to_airflow(wheel: Path) -> None:
     assert {group: dict(points[group]) for group in points.sections()} == {
         "apache_airflow_provider": {"provider_info": "airgate.provider:get_provider_info"},
         "airflow.plugins": {"airgate": "airgate.plugin:AirgatePlugin"},
+        "console_scripts": {"airgate-edge": "airgate.edge.command:main"},
     }

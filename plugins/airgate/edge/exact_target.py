@@ -10,6 +10,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from airgate.edge.visit import LEFT
 
+_LINGER_SECONDS = 0.5
+"""How long an idle connection stays open in a drain: a request may be under way on it, and would be lost."""
+
 _REQUEST_LINE = re.compile(rb"(?:\r?\n)*[^\n]*")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
@@ -67,10 +70,20 @@ class ExactTarget(HttpToolsProtocol):
                 cycle.disconnected = True
                 task.cancel(LEFT)
 
-    def drain(self) -> None:
-        """Answer what is being asked, or is asked next, and close the connection with it."""
+    def shutdown(self) -> None:
+        """Answer what is being asked, or is asked next, say that the connection ends with it, and close it.
+
+        An answer that has begun without saying so leaves the connection open, and an idle one stays open for a moment:
+        the client may be asking again.
+        """
+        if self._draining:
+            return
         self._draining = True
-        if self.cycle is not None and not self.cycle.response_complete:
+        self.timeout_keep_alive = _LINGER_SECONDS  # type: ignore[assignment]  # asyncio takes fractions
+        if self.cycle is None or self.cycle.response_complete:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(_LINGER_SECONDS, self.timeout_keep_alive_handler)
+        elif not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

@@ -39,11 +39,8 @@ class GuardedTarget(ExactTarget):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes and self._head_timer is None:
-            self._wait_for_head()
-        most = self._most_bytes()
-        if self._in_head and most is not None and self._head_bytes > most and not self.transport.is_closing():
-            self._refuse(refusal(431, f"The request's head has more than {most} bytes."))
+        if self._in_head and self._head_bytes:
+            self._bound_head()
 
     def on_headers_complete(self) -> None:
         """The head is in: what follows has limits of its own."""
@@ -56,6 +53,13 @@ class GuardedTarget(ExactTarget):
         """The next bytes begin another head."""
         self._in_head = True
         super().on_message_complete()
+
+    def _bound_head(self) -> None:
+        if self._head_timer is None:
+            self._wait_for_head()
+        most = self._most_bytes()
+        if most is not None and self._head_bytes > most and not self.transport.is_closing():
+            self._refuse(refusal(431, f"The request's head has more than {most} bytes."))
 
     def _most_bytes(self) -> int | None:
         sizes = (self.limits.header_bytes, self.limits.uri)

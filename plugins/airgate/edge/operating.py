@@ -55,11 +55,8 @@ def operate(source: Source, text: str, place: Place, operation: Operation, say: 
     counted = place.admin is not None and find_spec("prometheus_client") is not None
     operation = replace(operation, counted=counted)
     with ExitStack() as stack:
-        if isinstance(place.at, Path):
-            listener = on_path(place.at)
-            stack.callback(place.at.unlink, missing_ok=True)
-        else:
-            listener = on_address(*place.at)
+        # The path of a Unix socket goes with the drain; at the end it may be a successor's.
+        listener = on_path(place.at) if isinstance(place.at, Path) else on_address(*place.at)
         stack.enter_context(listener)
         admin = None if place.admin is None else stack.enter_context(on_address(*place.admin))
         where = shown(listener, "http" if operation.tls is None else "https")

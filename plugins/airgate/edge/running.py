@@ -60,8 +60,8 @@ class Process:
         self._protocol.limits = edge.front
         self._serving.replace(edge)
 
-    def run(self, listener: socket.socket, beside: Sequence[Beside] = ()) -> None:
-        """Serve until a signal ends it."""
+    def run(self, listener: socket.socket, beside: Sequence[Beside] = (), *, shared: bool = False) -> None:
+        """Serve until a signal ends it; `shared` says that other processes serve the listener, too."""
         operation = self._operation
         serve(
             self._serving,
@@ -70,6 +70,7 @@ class Process:
             drain_seconds=operation.drain_seconds,
             tls=operation.tls,
             beside=beside,
+            shared=shared,
         )
 
 

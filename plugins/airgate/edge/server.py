@@ -11,12 +11,10 @@ from typing import Any, NamedTuple, cast
 import uvicorn
 
 from airgate.edge.exact_target import ExactTarget
+from airgate.edge.last_call import SETTLE_SECONDS, turn_new_away
 from airgate.edge.serving import Serving
 
 _SHUTDOWN_SECONDS = 10.0
-# How long idle connections stay open in a drain: a request may be under way on any of them, and would be lost.
-_LINGER_SECONDS = 0.5
-_TICK_SECONDS = 0.02
 
 
 class Tls(NamedTuple):
@@ -33,12 +31,15 @@ Beside = Callable[["DrainingServer"], Coroutine[None, None, None]]
 class DrainingServer(uvicorn.Server):
     """A server that ends without losing a request.
 
-    It takes the connections that the kernel has already accepted, answers one more request on each connection that
-    stays open, with `Connection: close`, and only then closes those on which nothing came.
+    It lets no new connection begin, takes those that have, answers one more request on each that stays open, with
+    `Connection: close`, and only then closes those on which nothing came.
     """
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float, beside: Sequence[Beside] = ()) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain_seconds: float, beside: Sequence[Beside] = (), *, shared: bool = False
+    ) -> None:
         super().__init__(config)
+        self._shared = shared
         self._drain_seconds = drain_seconds
         self._beside = beside
         self._tasks: list[asyncio.Task[None]] = []
@@ -52,37 +53,19 @@ class DrainingServer(uvicorn.Server):
         """Serve what is under way, and end."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._drain_seconds
-        for listener in sockets or ():
-            await self._take_waiting(loop, listener)
+        if not self._shared:
+            for listener in sockets or ():
+                turn_new_away(listener)
+            await asyncio.sleep(min(SETTLE_SECONDS, self._drain_seconds))
         for server in self.servers:
             server.close()
         for listener in sockets or ():
             listener.close()
-        lingers = min(ends, loop.time() + _LINGER_SECONDS)
-        while self.server_state.connections and loop.time() < lingers:
-            for connection in self.server_state.connections:
-                if isinstance(connection, ExactTarget):
-                    connection.drain()
-            await asyncio.sleep(_TICK_SECONDS)
         self.config.timeout_graceful_shutdown = max(0.0, ends - loop.time())  # type: ignore[assignment]
         await super().shutdown()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _take_waiting(self, loop: asyncio.AbstractEventLoop, listener: socket.socket) -> None:
-        """Take what waits to be accepted: closing the listener would reset it."""
-        listener.setblocking(False)
-        while True:
-            try:
-                taken, _ = listener.accept()
-            except OSError:  # nothing waits
-                return
-            await loop.connect_accepted_socket(self._protocol, taken, ssl=self.config.ssl)
-
-    def _protocol(self) -> asyncio.Protocol:
-        protocol = cast(type[ExactTarget], self.config.http_protocol_class)
-        return protocol(self.config, self.server_state, self.lifespan.state)
 
 
 def serve(
@@ -93,6 +76,7 @@ def serve(
     drain_seconds: float = _SHUTDOWN_SECONDS,
     tls: Tls | None = None,
     beside: Sequence[Beside] = (),
+    shared: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -103,6 +87,7 @@ def serve(
         drain_seconds: How long running requests may take then.
         tls: Serves HTTPS with it.
         beside: What else runs meanwhile.
+        shared: Whether other processes serve the listener, too: then it is not for this one to turn clients away.
     """
     config = uvicorn.Config(
         cast(Any, app),  # uvicorn's types name each message
@@ -118,7 +103,7 @@ def serve(
         ssl_certfile=tls and str(tls.certificate),
         ssl_keyfile=tls and str(tls.key),
     )
-    server = DrainingServer(config, drain_seconds, beside)
+    server = DrainingServer(config, drain_seconds, beside, shared=shared)
 
     def end(*_: object) -> None:
         server.should_exit = True

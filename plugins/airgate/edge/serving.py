@@ -90,7 +90,9 @@ class Serving:
             if message["type"] == "http.response.start":
                 visit.status = visit.status or message["status"]
                 if shown:
-                    message["headers"] = [*(each for each in message["headers"] if each[0] != REQUEST_ID), shown]
+                    told = [each for each in message["headers"] if each[0] != REQUEST_ID]
+                    told.append(shown)
+                    message["headers"] = told
             else:
                 visit.sent += len(message["body"])
                 visit.complete = not message.get("more_body", False)

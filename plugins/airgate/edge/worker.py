@@ -32,7 +32,7 @@ def main() -> int:
                 writer.write(encoded(Served()))
         server.should_exit = True
 
-    process.run(listener, [obey])
+    process.run(listener, [obey], shared=True)
     return 0
 
 

@@ -13,6 +13,7 @@ from asyncio.subprocess import Process as Child
 from collections.abc import Awaitable, Callable
 
 from airgate.edge.control import Change, Served, Start, encoded, received
+from airgate.edge.last_call import SETTLE_SECONDS, turn_new_away
 from airgate.edge.loading import Source
 
 _log = logging.getLogger("airgate.edge")
@@ -113,7 +114,9 @@ class Workers:
         other = asyncio.ensure_future(beside())
         keepers = [asyncio.create_task(self._keep()) for _ in range(self._count)]
         await self._ending.wait()
-        self._listener.close()  # only the workers hold it now: what comes when they have closed it is refused
+        turn_new_away(self._listener)
+        await asyncio.sleep(SETTLE_SECONDS)  # the workers take what has come
+        self._listener.close()  # only the workers hold it now
         for worker in self._all:
             worker.signal(signal.SIGTERM)
         codes = await asyncio.gather(*keepers)

@@ -142,6 +142,7 @@ class _Names:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._try: object = None
+        self._of: object = None
         self._taken: set[str] = set()
 
     def take(self, context: Any, name: str | None) -> str:
@@ -153,6 +154,7 @@ class _Names:
         with self._lock:
             if running != self._try:
                 self._try, self._taken = running, set()
+                self._of = ti  # as long as it is kept, no other object has its id
             if name in self._taken:
                 raise ValueError(
                     f"task {ti.task_id!r} makes a second write under the name {name!r}, and so under the key of the "
