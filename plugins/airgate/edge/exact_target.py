@@ -36,10 +36,12 @@ class ExactTarget(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes from the connection."""
         if self._in_request_line:
-            found = _REQUEST_LINE.match(data)
-            end = found.end() if found else 0
-            self._in_request_line = end == len(data)
-            if not data.isascii():
+            if data.isascii():
+                self._in_request_line = b"\n" not in data.lstrip(b"\r\n")
+            else:
+                found = _REQUEST_LINE.match(data)
+                end = found.end() if found else 0
+                self._in_request_line = end == len(data)
                 data = _NOT_ASCII.sub(lambda byte: b"%%%02X" % ord(byte[0]), data[:end]) + data[end:]
         super().data_received(data)
 
@@ -50,7 +52,7 @@ class ExactTarget(HttpToolsProtocol):
         super().on_headers_complete()
         path, _, query = target.partition(b"?")
         self.scope["raw_path"] = path
-        self.scope["path"] = unquote(path.decode("ascii"))
+        self.scope["path"] = unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")
         self.scope["query_string"] = query
         if self._draining:
             self.cycle.keep_alive = False
