@@ -38,6 +38,8 @@ class GatewayConnection(BaseHook):
     default_conn_name = "gateway_default"
     conn_type = "gateway"
     hook_name = "Gateway"
+    quiet = False
+    """Whether calls that go well are logged as debug only: polls are many, and what they found is logged by itself."""
 
     def __init__(self, gateway_conn_id: str = default_conn_name) -> None:
         super().__init__()

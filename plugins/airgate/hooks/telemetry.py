@@ -57,7 +57,8 @@ class AirflowObserver(NullObserver):
         stats.incr("airgate.attempts", end.attempts, tags=tags)
         stats.incr("airgate.received_bytes", end.received, tags=tags)
         stats.timing("airgate.call.duration", end.seconds * 1000, tags=tags)
-        self._log.info(
+        quiet = end.error is None and getattr(self._hook, "quiet", False)
+        (self._log.debug if quiet else self._log.info)(
             "gateway call",
             method=end.method,
             url=end.url,

@@ -4,6 +4,7 @@ from airgate.data.read.fileformats import CsvFile, NdjsonFile
 from airgate.operators.extract import GatewayExtractOperator
 from airgate.operators.gateway import GatewayOperator
 from airgate.operators.incremental import Incremental
+from airgate.operators.job import GatewayJobOperator
 from airgate.operators.load import TableLoadOperator
 from airgate.operators.merge import MergeManifestsOperator
 from airgate.operators.openapi_schema import OpenApiSchema
@@ -12,6 +13,7 @@ from airgate.operators.push import GatewayPushOperator
 __all__ = [
     "CsvFile",
     "GatewayExtractOperator",
+    "GatewayJobOperator",
     "GatewayOperator",
     "GatewayPushOperator",
     "Incremental",

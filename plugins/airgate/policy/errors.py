@@ -12,6 +12,7 @@
     ├── DeadlineExceeded       the total time of the call is used up
     ├── CircuitOpen            not sent: the service failed too often just now
     ├── KeyReused              not sent: another request went out under this idempotency key
+    ├── JobFailed              a job that was submitted ended without success
     └── InvalidResponse        an answer that is not what was asked for
 
 Every error carries what the person on call needs (method, URL without secrets, status, attempts, request id, an excerpt
@@ -28,6 +29,7 @@ __all__ = [
     "DeadlineExceeded",
     "GatewayError",
     "InvalidResponse",
+    "JobFailed",
     "KeyReused",
     "NotFound",
     "OutcomeUnknown",
@@ -173,6 +175,20 @@ class KeyReused(GatewayError):
         "Let every try build the same request (no clock, no random values in it); for a new effect give the call "
         "another epoch or start another run."
     )
+
+
+class JobFailed(GatewayError):
+    """A job that the service took up ended without success.
+
+    ``reason`` holds the service's own words, ``excerpt`` the end of the job's log where there is one. ``retryable`` is
+    what the protocol says of another submission; ``job`` the service's name of the job, ``state`` how it ended.
+    """
+
+    job: str = ""
+    state: str = "failed"
+
+    def _message(self) -> str:
+        return f"{self.reason}; its log ended:\n{self.excerpt}" if self.excerpt else self.reason
 
 
 class InvalidResponse(GatewayError):

@@ -1,0 +1,73 @@
+"""What a task remembers of its job over all tries: kept in Airflow's task state store before anything is waited for."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from airgate.client import clock
+from airgate.jobs.job import JobHandle
+from airgate.policy.idempotency import idempotency_key
+
+_KEY = "airgate.job"
+_VERSION = 1
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """One job after the other: a new generation begins when the one before is proven to be over."""
+
+    generation: int = 0
+    sent_at: float | None = None
+    """When this generation's submission was about to leave, Unix time; None before."""
+    handle: JobHandle | None = None
+    started_at: float | None = None
+    """When the handle was known."""
+    ends: float | None = None
+    """Unix time at which the task's patience is over."""
+    max_tries: int = 0
+    """Of the task instance when this was stored; only a clear changes it."""
+    ending: bool = False
+    """Whether the job is only waited for to be over, so that another may follow."""
+    polls: int = 0
+
+    @classmethod
+    def load(cls, context: Any) -> JobRecord:
+        """What the tries before stored; an empty record without one."""
+        stored = context["task_state_store"].get(_KEY)
+        if stored is None:
+            return cls(max_tries=context["ti"].max_tries)
+        handle = stored["handle"]
+        fields = {name: value for name, value in stored.items() if name not in {"version", "handle"}}
+        return cls(**fields, handle=None if handle is None else JobHandle.from_json(handle))
+
+    def save(self, context: Any) -> None:
+        """Store it; durable when this returns."""
+        stored = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        stored["handle"] = None if self.handle is None else self.handle.to_json()
+        context["task_state_store"].set(_KEY, {"version": _VERSION, **stored})
+
+    def next_generation(self) -> None:
+        """The job is over, and another one is wanted."""
+        self.generation += 1
+        self.sent_at = self.handle = self.started_at = None
+        self.ending = False
+
+    def key(self, context: Any, epoch: str) -> str:
+        """The idempotency key of this generation's submission."""
+        ti = context["ti"]
+        return idempotency_key(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+            call="job",
+            epoch=epoch,
+            generation=self.generation,
+        )
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the handle was known."""
+        return 0.0 if self.started_at is None else max(0.0, clock.now() - self.started_at)

@@ -1,0 +1,342 @@
+"""One task's job: submitted once, waited for, and over when the task is over."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from airgate.client import clock
+from airgate.client.message import Response
+from airgate.hooks.gateway import GatewayHook
+from airgate.hooks.job_calls import call_of, end, look
+from airgate.jobs.job import JobHandle, JobState, JobStatus
+from airgate.jobs.pace import PollPace
+from airgate.jobs.protocol import JobProtocol
+from airgate.jobs.talk import Ask, carry
+from airgate.operators.job_record import JobRecord
+from airgate.operators.patience import Patience
+from airgate.operators.task_call import make_call
+from airgate.policy.errors import DeadlineExceeded, GatewayError, JobFailed, NotFound, Unavailable
+
+log = logging.getLogger(__name__)
+
+OnKill = Literal["cancel", "leave"]
+_SETTLE = 15.0
+"""Seconds, beyond the connection's read timeout, in which a submission of a process that died may still arrive."""
+_CANCEL_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How a job is waited for and ended. Times are seconds."""
+
+    pace: PollPace
+    timeout: float | None = None
+    stall: float | None = None
+    poll_timeout: float = 30.0
+    wait: bool = True
+    deferrable: bool = True
+    on_kill: OnKill = "cancel"
+    epoch: str = ""
+    job: str | Mapping[str, Any] | None = None
+    """Handle of a job that runs already; None to submit one."""
+
+
+@dataclass(slots=True)
+class JobTask:
+    """A task and its job, in one process."""
+
+    hook: GatewayHook
+    protocol: JobProtocol
+    options: JobOptions
+    context: Any
+    patience: Patience
+    """How a long wait before the submission is spent."""
+    defer: Callable[[JobHandle, JobRecord], NoReturn]
+    """Gives the worker back until the job is over."""
+    record: JobRecord
+
+    # -- a try begins ---------------------------------------------------------------------------------------------
+
+    def start(self, *, resumed: bool = False) -> Any:
+        """Submit the job, or go on with the one that an earlier try submitted.
+
+        Args:
+            resumed: Whether the same try goes on after a long wait before the submission.
+        """
+        record = self.record
+        cleared = record.max_tries != self.context["ti"].max_tries
+        if record.ends is None or cleared:
+            record.ends = None if self.options.timeout is None else clock.now() + self.options.timeout
+        record.max_tries = self.context["ti"].max_tries
+        if record.handle is None and self.options.job is not None:
+            self._adopt(JobHandle.from_json(self.options.job))
+            log.info("job %s: submitted by someone else, waiting for its end", self._handle.id)
+        if record.handle is None and cleared and record.sent_at is not None:
+            self._after_a_lost_submission()
+        if record.handle is None:
+            self._submit(resumed)
+        else:
+            self._reconnect(cleared)
+        return self._go_on()
+
+    def _adopt(self, handle: JobHandle) -> None:
+        self.record.handle, self.record.started_at = handle, clock.now()
+        self.record.save(self.context)
+
+    def _submit(self, resumed: bool) -> None:
+        record = self.record
+        if not resumed or record.sent_at is None:
+            record.sent_at = clock.now()
+            record.save(self.context)
+        key = record.key(self.context, self.options.epoch)
+        try:
+            handle = carry(self.protocol.submit(key), lambda ask: self._ask(ask, key, resumed))
+        except _Found as found:
+            handle = found.handle
+            log.warning("job %s: found by its key, an earlier submission of it had no answer", handle.id)
+        else:
+            log.info("job %s: submitted", handle.id)
+        self._adopt(handle)
+
+    def _ask(self, ask: Ask, key: str, resumed: bool) -> Response:
+        if ask.harmless:
+            request = dataclasses.replace(self.hook.request(call_of(ask)), keyed=True)
+            return self.hook.send(request, expect=ask.expect)
+        unique = self.protocol.unique
+        call = dataclasses.replace(
+            call_of(ask),
+            idempotency_key=key if unique else False,
+            name="job",
+            epoch=f"{self.options.epoch}#{self.record.generation}",
+        )
+        found: list[JobHandle] = []
+
+        def reconcile(hook: GatewayHook) -> bool:
+            handle = self._found(key)
+            found.extend([] if handle is None else [handle])
+            return handle is not None
+
+        looks = self.protocol.finds and not unique
+        answer = make_call(
+            self.hook, call, self.context, self.patience, reconcile=reconcile if looks else None, resumed=resumed
+        )
+        if answer is None:
+            raise _Found(found[-1])
+        return answer
+
+    def _found(self, key: str) -> JobHandle | None:
+        """The job of a key; None only once nothing that was sent can still arrive.
+
+        Raises:
+            Unavailable: It cannot be told yet.
+        """
+        handle = look(self.hook, self.protocol.find(key))
+        if handle is not None or self.record.sent_at is None:
+            return handle
+        left = self.record.sent_at + self.hook.gateway.read_timeout + _SETTLE - clock.now()
+        if left <= 0:
+            return None
+        raise Unavailable(
+            "the job's submission left no trace yet, and may still arrive", retry_after=left, retryable=True
+        )
+
+    def _after_a_lost_submission(self) -> None:
+        """A clear of a task whose submission left no handle: the job, if there is one, is found and not doubled."""
+        if self.protocol.unique:
+            return  # the same key again gives the same job
+        if not self.protocol.finds:
+            log.warning("an earlier try may have submitted a job that nobody can find; the clear asks for another one")
+            self.record.next_generation()
+            return
+        key = self.record.key(self.context, self.options.epoch)
+        while True:
+            try:
+                handle = self._found(key)
+            except Unavailable as early:
+                self._spend(early.retry_after or 0.0)
+            else:
+                break
+        if handle is not None:
+            self._adopt(handle)
+
+    def _spend(self, seconds: float) -> None:
+        if self.options.deferrable and seconds > self.hook.gateway.retry.max_inline_wait:
+            self.patience.defer(clock.now() + seconds)
+        clock.sleep(seconds)
+
+    def _reconnect(self, cleared: bool) -> None:
+        """Go on with a job that an earlier try knew of; submit another one only when that one is over."""
+        record = self.record
+        handle = self._handle
+        status = self._status(handle)
+        ours = self.options.job is None
+        if status is not None and not status.over:
+            if cleared and ours and self.options.on_kill == "cancel":
+                log.info("job %s: still runs although the task was cleared; it is ended before another one", handle.id)
+                self._cancel(handle)
+                record.ending = True
+            else:
+                log.info("job %s: goes on, this try waits for it", handle.id)
+            record.save(self.context)
+            return
+        succeeded = status is not None and status.state is JobState.SUCCEEDED
+        if ours and (cleared or not succeeded):
+            log.info("job %s: over (%s), so another one is submitted", handle.id, status or "gone")
+            record.next_generation()
+            self._submit(resumed=False)
+
+    # -- waiting --------------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> Any:
+        if not self.options.wait and not self.record.ending:
+            return self._handle.to_json()
+        if self.options.deferrable:
+            self.defer(self._handle, self.record)
+        return self._wait_here()
+
+    def resume(self, event: Mapping[str, Any]) -> Any:
+        """Go on with what the triggerer found."""
+        self.record.polls = int(event.get("polls", self.record.polls))
+        if "error" in event:
+            from airgate.hooks.failures import error_from_json
+
+            self._fail(error_from_json(event["error"]))
+        if "timed_out" in event:
+            self._time_out(str(event["timed_out"]), str(event.get("last", "")))
+        return self._over(JobStatus.from_json(event["status"]))
+
+    def _wait_here(self) -> Any:
+        """Wait in this process, by the same rules as the triggerer."""
+        asked, last, moved = None, "never seen", clock.now()
+        progress: tuple[object, ...] = ()
+        while True:
+            record, handle = self.record, self._handle
+            ends = min(
+                (each for each in (record.ends, self._stalls(moved)) if each is not None),
+                default=None,
+            )
+            pause = self.options.pace.interval(record.waited, asked, random.random())  # noqa: S311
+            clock.sleep(pause if ends is None else max(0.0, min(pause, ends - clock.now())))
+            record.polls += 1
+            asked = None
+            try:
+                status = self._status(handle)
+            except GatewayError as error:
+                if not error.retryable and error.status:
+                    self._fail(error)
+                log.warning("job %s: the poll failed, again later: %s", handle.id, error)
+                asked = error.retry_after
+            else:
+                if status is None:
+                    self._fail(NotFound(f"the service no longer knows job {handle.id}"))
+                if status.progress != progress:
+                    progress, moved, last = status.progress, clock.now(), str(status)
+                    log.info("job %s: %s", handle.id, status)
+                asked = status.retry_after
+                if status.over:
+                    return self._over(status)
+            if ends is not None and clock.now() >= ends:
+                self._time_out("total" if ends == record.ends else "stall", last)
+
+    def _stalls(self, moved: float) -> float | None:
+        return None if self.options.stall is None else moved + self.options.stall
+
+    def _status(self, handle: JobHandle) -> JobStatus | None:
+        """How the job stands; None when the service no longer knows it."""
+        try:
+            return look(self.hook, self.protocol.status(handle), deadline=clock.now() + self.options.poll_timeout)
+        except NotFound:
+            return None
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def _over(self, status: JobStatus) -> Any:
+        record = self.record
+        if record.ending:
+            log.info("job %s: over (%s), so another one is submitted", self._handle.id, status)
+            record.next_generation()
+            self._submit(resumed=False)
+            return self._go_on()
+        record.save(self.context)
+        log.info("job %s: %s after %.0f s and %d polls", self._handle.id, status, record.waited, record.polls)
+        try:
+            return look(self.hook, self.protocol.result(self._handle))
+        except JobFailed as error:
+            error.job, error.state = self._handle.id, status.state.value
+            raise
+        finally:
+            self._summarize(status)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """End the task with what the polls came to; a job that no later try comes back to is cancelled."""
+        if not (isinstance(error, GatewayError) and error.retryable):
+            self.cancel()
+        raise error
+
+    def _time_out(self, kind: str, last: str) -> NoReturn:
+        handle, options = self._handle, self.options
+        self.cancel()
+        spent = f"no progress for {options.stall:g} s" if kind == "stall" else f"not over within {options.timeout:g} s"
+        left = "cancelled" if options.on_kill == "cancel" else "left running, as on_kill is leave"
+        raise DeadlineExceeded(f"job {handle.id}: {spent} (last seen: {last}); it was {left}")
+
+    def cancel(self) -> None:
+        """End the job, if it is ours and may be ended; what goes wrong is logged, and hides no other error."""
+        if self.options.on_kill != "cancel" or self.options.job is not None:
+            return
+        try:
+            handle = self.record.handle
+            if handle is None and self.record.sent_at is not None and self.protocol.finds:
+                handle = look(self.hook, self.protocol.find(self.record.key(self.context, self.options.epoch)))
+            if handle is not None:
+                self._cancel(handle)
+        except Exception as error:
+            log.warning("the job could not be cancelled: %s", error)
+
+    def cancel_anew(self) -> None:
+        """Do what ``cancel`` does over connections of its own, while this task's are in use in another thread."""
+        hook = GatewayHook(self.hook.gateway_conn_id)
+        hook.gateway = self.hook.gateway
+        with hook:
+            dataclasses.replace(self, hook=hook).cancel()
+
+    def _cancel(self, handle: JobHandle) -> None:
+        end(self.hook, self.protocol.cancel(handle), deadline=clock.now() + _CANCEL_SECONDS)
+        log.info("job %s: cancelled", handle.id)
+
+    def _summarize(self, status: JobStatus) -> None:
+        """Push what the job came to, also of one that failed."""
+        push = getattr(self.context["ti"], "xcom_push", None)
+        if push is None:
+            return
+        record = self.record
+        push(
+            key="airgate_job",
+            value={
+                "version": 1,
+                "job": self._handle.id,
+                **status.to_json(),
+                "generation": record.generation,
+                "polls": record.polls,
+                "seconds": round(record.waited, 3),
+            },
+        )
+
+    @property
+    def _handle(self) -> JobHandle:
+        handle = self.record.handle
+        assert handle is not None  # every way here has submitted or adopted one
+        return handle
+
+
+class _Found(Exception):
+    """A look-up found the job of a submission whose outcome was unknown."""
+
+    def __init__(self, handle: JobHandle) -> None:
+        super().__init__()
+        self.handle = handle

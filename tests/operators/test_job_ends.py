@@ -1,0 +1,125 @@
+"""Jobs whose task is ended, or whose submission nobody heard of again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airgate.errors import OutcomeUnknown
+from tests.job_farm import Farm, FarmJob
+from tests.operators.test_job_operator import WORK, at, deferred, task, through  # noqa: F401
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for it."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("on_kill", "state"), [("cancel", "cancelled"), ("leave", "running")])
+def test_a_worker_that_is_told_to_end_ends_its_job(at: Farm, context: Any, on_kill: Any, state: str) -> None:  # noqa: F811
+    at.over_after = None
+    operator = task(deferrable=False, on_kill=on_kill)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            operator.execute(context)
+        except BaseException as error:
+            failures.append(error)
+
+    working = threading.Thread(target=run, daemon=True)
+    working.start()
+    until(lambda: bool(at.jobs) and at.only().looks > 0)
+    operator.on_kill()
+    assert at.only().state == state
+    if on_kill == "leave":
+        at.only().state = "succeeded"
+    working.join(20)
+    assert not working.is_alive()
+    assert bool(failures) == (on_kill == "cancel")
+
+
+def test_a_task_that_has_ended_well_ends_nothing_any_more(at: Farm, context: Any) -> None:  # noqa: F811
+    operator = task(deferrable=False)
+    operator.execute(context)
+    operator.on_kill()
+    assert at.only().cancels == 0
+
+
+def test_a_job_of_another_task_is_left_alone(at: Farm, context: Any) -> None:  # noqa: F811
+    handle = task(wait=False).execute(context)
+    context["task_state_store"].delete("airgate.job")
+    operator = task(job=handle, task_id="u", timeout=0.3, deferrable=False)
+    at.only().over_after = None
+    with pytest.raises(Exception, match="not over within"):
+        operator.execute(context)
+    assert at.only().cancels == 0
+
+
+def lost(context: Any, *, ago: float) -> None:
+    """As if a process had died between the submission and the handle."""
+    store = context["task_state_store"]
+    record = {
+        "version": 1,
+        "generation": 0,
+        "sent_at": time.time() - ago,
+        "handle": None,
+        "started_at": None,
+        "ends": None,
+        "max_tries": context["ti"].max_tries,
+        "ending": False,
+        "polls": 0,
+    }
+    store.set("airgate.job", record)
+
+
+def test_a_clear_finds_and_ends_the_job_of_a_try_that_died_while_it_submitted(at: Farm, context: Any) -> None:  # noqa: F811
+    looked_up = FarmJob(WORK, header=False)
+    at.honours_keys = False
+    deferred(task(protocol=looked_up), context)
+    lost(context, ago=0)
+    context["ti"].max_tries += 3
+    assert through(task(protocol=looked_up), context)["made"]["name"] == "render"
+    assert [job.state for job in at.jobs.values()] == ["cancelled", "succeeded"]
+
+
+def test_no_trace_counts_only_when_nothing_can_arrive_any_more(at: Farm, context: Any) -> None:  # noqa: F811
+    looked_up = FarmJob(WORK, header=False)
+    lost(context, ago=0)
+    context["ti"].max_tries += 3
+    early = deferred(task(protocol=looked_up), context)
+    assert early.method_name == "resume_submission"
+    assert 10 < early.trigger.until - time.time() < 20  # two seconds of read timeout and the rest of a dying process
+    assert not at.jobs
+    lost(context, ago=60)
+    context["ti"].max_tries += 3
+    deferred(task(protocol=looked_up), context)
+    assert len(at.jobs) == 1
+
+
+def test_a_try_after_one_that_died_while_it_submitted_looks_before_it_sends(at: Farm, context: Any) -> None:  # noqa: F811
+    looked_up = FarmJob(WORK, header=False)
+    at.honours_keys, at.drop_answers = False, 1
+    deferred(task(protocol=looked_up), context)
+    store = context["task_state_store"]
+    store.set("airgate.job", {**store.get("airgate.job"), "handle": None})
+    deferred(task(protocol=looked_up), context)
+    assert len(at.jobs) == 1
+
+
+def test_a_try_that_cannot_tell_what_the_one_before_did_asks_a_person(at: Farm, context: Any) -> None:  # noqa: F811
+    unknown = FarmJob(WORK, header=False, can_find=False)
+    at.honours_keys = False
+    deferred(task(protocol=unknown), context)
+    store = context["task_state_store"]
+    store.set("airgate.job", {**store.get("airgate.job"), "handle": None})
+    with pytest.raises(OutcomeUnknown):
+        task(protocol=unknown).execute(context)
+    assert len(at.jobs) == 1
