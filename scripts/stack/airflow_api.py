@@ -1,4 +1,4 @@
-"""Airflow's REST API, as much of it as the demo needs."""
+"""Airflow's REST API, as much of it as the demo and the tests need."""
 
 from __future__ import annotations
 
@@ -83,6 +83,11 @@ class AirflowApi:
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed; what still runs of it is ended."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str]) -> None:
+        """Let tasks of a run begin anew; what still runs of them is ended."""
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False}
+        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
 
     def tasks(self, dag_id: str, run_ids: Sequence[str], ended_since: str = "") -> list[dict[str, Any]]:
         """List the task instances of some runs.

@@ -61,14 +61,14 @@ class AirflowUnderFire:
         """What happened to every order."""
         return dict(self._ask("GET", "/-/orders"))
 
-    def kill_triggerer(self) -> list[int]:
-        """Kill the triggerer and all its children; the process supervisor starts another one. Gives their ids."""
+    def kill(self, name: str) -> list[int]:
+        """Kill a server and all its children; the process supervisor starts another one. Gives their ids."""
         killed = []
         for standing in self.supervisor.standings():
-            if standing.name == "triggerer" and standing.pid:
+            if standing.name == name and standing.pid:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    triggerer = psutil.Process(standing.pid)
-                    for process in (triggerer, *triggerer.children(recursive=True)):
+                    server = psutil.Process(standing.pid)
+                    for process in (server, *server.children(recursive=True)):
                         with contextlib.suppress(psutil.NoSuchProcess):
                             process.send_signal(signal.SIGKILL)
                             killed.append(process.pid)
@@ -83,12 +83,15 @@ class AirflowUnderFire:
 
 
 @contextmanager
-def airflow_under_fire(home: Path, dag_ids: tuple[str, ...]) -> Iterator[AirflowUnderFire]:
+def airflow_under_fire(
+    home: Path, dag_ids: tuple[str, ...], service: str = "tests.faults.effects_service"
+) -> Iterator[AirflowUnderFire]:
     """Start everything, give it when the DAGs can be run, and stop every process at the end, whatever happens.
 
     Args:
         home: folder for all it writes.
         dag_ids: the DAGs of `DAGS` that have to be there.
+        service: module of the service that counts and kills.
 
     Raises:
         Failed: it did not come up.
@@ -100,12 +103,12 @@ def airflow_under_fire(home: Path, dag_ids: tuple[str, ...]) -> Iterator[Airflow
         credentials = Credentials.kept(layout.home)
         effects = f"http://{LOOPBACK}:{chosen['effects']}"
         variables = _environment(layout, chosen, credentials, effects)
-        service = Program(
+        counting = Program(
             "effects",
-            (sys.executable, "-m", "tests.faults.effects_service", str(chosen["effects"]), str(layout.home)),
+            (sys.executable, "-m", service, str(chosen["effects"]), str(layout.home)),
             f"{effects}/-/health",
         )
-        early = [service, *processes.orchestrator(layout, chosen), processes.scheduler(), processes.triggerer()]
+        early = [counting, *processes.orchestrator(layout, chosen), processes.scheduler(), processes.triggerer()]
         supervisor = Supervisor(layout, early, variables)
         airflow = AirflowApi(f"http://{LOOPBACK}:{chosen['api-server']}")
         try:

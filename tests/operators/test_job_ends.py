@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -123,3 +124,10 @@ def test_a_try_that_cannot_tell_what_the_one_before_did_asks_a_person(at: Farm, 
     with pytest.raises(OutcomeUnknown):
         task(protocol=unknown).execute(context)
     assert len(at.jobs) == 1
+
+
+def test_a_job_that_is_over_is_not_cancelled_in_the_triggerer(at: Farm, context: Any) -> None:  # noqa: F811
+    deferral = deferred(task(), context)
+    at.only().state = "succeeded"
+    asyncio.run(deferral.trigger.on_kill())
+    assert at.only().cancels == 0

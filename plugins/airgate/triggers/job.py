@@ -20,6 +20,9 @@ from airgate.triggers.watch import Watch, watches
 
 _SETTLING = 30.0
 """Seconds after its submission in which a job that the service does not know is one that it does not know yet."""
+_CANCEL_SECONDS = 20.0
+_LOOK_SECONDS = 8.0
+"""For the look before a cancellation; Airflow gives both of them thirty seconds."""
 _TOLD_EVERY = 10.0
 """Seconds between two lines of progress in the log."""
 
@@ -83,12 +86,22 @@ class JobTrigger(BaseTrigger):
             self.log.info("job %s goes on: on_kill is leave", self.waiting.handle["id"])
             return
         handle = JobHandle.from_json(self.waiting.handle)
-        async with (
-            watches().watch(self.gateway_conn_id, self.waiting.protocol) as watch,
-            watch.gateways.hook(self.gateway_conn_id) as hook,
-        ):
-            await aend(hook, watch.protocol.cancel(handle), deadline=clock.now() + self.waiting.poll_timeout)
+        async with watches().watch(self.gateway_conn_id, self.waiting.protocol) as watch:
+            if await self._is_over(watch, handle):
+                return
+            async with watch.gateways.hook(self.gateway_conn_id) as hook:
+                await aend(hook, watch.protocol.cancel(handle), deadline=clock.now() + _CANCEL_SECONDS)
         self.log.info("job %s: cancelled, as the task was ended by hand", handle.id)
+
+    async def _is_over(self, watch: Watch, handle: JobHandle) -> bool:
+        """Whether there is nothing to cancel: for some services that would be to delete what the job made."""
+        try:
+            return (await watch.status(handle, seconds=_LOOK_SECONDS)).over
+        except NotFound:
+            return True
+        except GatewayError as error:
+            self.log.warning("job %s: cancelled without a look at it: %s", handle.id, error)
+            return False
 
     async def _wait(self, watch: Watch) -> dict[str, Any]:
         waiting, handle = self.waiting, JobHandle.from_json(self.waiting.handle)

@@ -127,7 +127,7 @@ def _shoot_triggerer(stack: AirflowUnderFire, runs: list[Run]) -> None:
     """Kill the triggerer if a run waits in it whose moment has come; all that wait are then hit by it."""
     waiting = [run for run in runs if run.case.moment == "while waiting" and run.deferred_since is not None]
     due = [run for run in waiting if time.monotonic() - (run.deferred_since or 0) >= run.case.pause]
-    if any(not run.triggerer_killed for run in due) and stack.kill_triggerer():
+    if any(not run.triggerer_killed for run in due) and stack.kill("triggerer"):
         for run in waiting:
             run.triggerer_killed = True
 

@@ -1,0 +1,83 @@
+"""What happens to a job's task, and when: a list of cases that a seed fixes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Way = Literal["jobs_deferred", "jobs_here", "jobs_found"]
+"""The DAGs: waiting in the triggerer, waiting in the worker, and with a service that honours no keys."""
+Moment = Literal[
+    "before arrival", "before effect", "before answer", "before end", "at look", "at result",
+    "scheduler", "api-server", "marked failed", "marked failed without triggerer", "cleared",
+]  # fmt: skip
+Victim = Literal["task", "supervisor", "both", ""]
+
+WAYS: tuple[Way, ...] = ("jobs_deferred", "jobs_here", "jobs_found")
+SUBMITTING: tuple[Moment, ...] = ("before arrival", "before effect", "before answer", "before end")
+"""In the order of a submission: the task has started, the request is there, the job is made, the answer is out."""
+WATCHING: tuple[Moment, ...] = ("at look", "at result")
+"""The process that asks is killed before it hears."""
+SERVERS: tuple[Moment, ...] = ("scheduler", "api-server")
+"""Killed while the job runs; the process supervisor starts another one."""
+BY_HAND: tuple[Moment, ...] = ("marked failed", "marked failed without triggerer", "cleared")
+"""A person ends the task while the job runs."""
+MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, *SERVERS, *BY_HAND)
+
+JOB_SECONDS = 8.0
+"""How long a job runs."""
+
+
+@dataclass(frozen=True)
+class JobCase:
+    """One disturbance. Times are seconds."""
+
+    number: int
+    way: Way
+    moment: Moment
+    victim: Victim
+    before_effect: float
+    """How long the service takes from the submission to the job, the first time."""
+    before_answer: float
+    """And from there to its answer."""
+    pause: float
+    """From the beginning of the moment to the kill."""
+    look: int
+    """Which of the looks, or fetches, meets the kill."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What the service is told."""
+        return asdict(self)
+
+
+def job_cases(count: int, seed: int, moments: tuple[Moment, ...] = MOMENTS) -> list[JobCase]:
+    """Draw cases, every moment as often as the others, in random order.
+
+    Args:
+        count: how many.
+        seed: the same one gives the same cases.
+        moments: to choose from.
+    """
+    draw = random.Random(seed)
+    size = len(moments)
+    dealt = [(moments[number % size], WAYS[(number + number // size) % len(WAYS)]) for number in range(count)]
+    draw.shuffle(dealt)
+    return [_case(number, moment, way, draw) for number, (moment, way) in enumerate(dealt)]
+
+
+def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase:
+    before_effect, before_answer = draw.uniform(0.3, 1.0), draw.uniform(0.3, 1.0)
+    room = {
+        "before arrival": 0.2,
+        "before effect": before_effect,
+        "before answer": before_answer,
+        "before end": 0.3,  # the handle is stored and the task deferred within it
+        "marked failed": 3.0,
+        "marked failed without triggerer": 3.0,
+        "cleared": 3.0,
+    }.get(moment, 1.0)
+    killed = moment in (*SUBMITTING, *WATCHING)
+    victim: Victim = draw.choice(("task", "task", "supervisor", "both")) if killed else ""
+    look = draw.randint(1, 4) if moment == "at look" else 1
+    return JobCase(number, way, moment, victim, before_effect, before_answer, 0.9 * room * draw.random(), look)

@@ -1,0 +1,215 @@
+"""Jobs whose task is killed or ended by hand at drawn moments: a real Airflow, kill -9, and a service that counts jobs.
+
+Killed are the worker before, while and after it submits and fetches, whoever looks at the job, the scheduler and the
+api-server: every run has to succeed with exactly one job. Runs are marked failed, with and without a triggerer, and
+cleared: no job may be left running, and no two may have run at the same time. One JSON line a run, and a summary last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from interrupts import INTERRUPTS, Interrupted
+from stack.airflow_api import ApiFailed
+from tests.faults.airflow_under_fire import AirflowUnderFire, airflow_under_fire
+from tests.faults.job_cases import BY_HAND, SERVERS, SUBMITTING, WATCHING, WAYS, JobCase, job_cases
+
+BATCH = 11
+"""Cases that run at once."""
+PATIENCE = 300.0
+"""Seconds for a batch."""
+SETTLING = 45.0
+"""Seconds in which a cancellation has to reach the service after the task has ended."""
+_ENDED = frozenset({"success", "failed"})
+
+
+@dataclass
+class Run:
+    """One DAG run of one case."""
+
+    run_id: str
+    case: JobCase
+    state: str = ""
+    tries: int = 0
+    task_state: str = ""
+    running_since: float | None = None
+    """When its job was first seen running, on the monotonic clock."""
+    hit: str = ""
+    """What was done to it from here."""
+
+    @property
+    def order(self) -> str:
+        """Its name with the counting service."""
+        return f"{self.case.way}.{self.run_id}"
+
+    def line(self, order: dict[str, Any]) -> dict[str, Any]:
+        """What is reported of it, given what happened to its order."""
+        jobs = order["jobs"]
+        return {
+            "suite": "jobs",
+            "case": self.case.number,
+            "dag": self.case.way,
+            "moment": self.case.moment,
+            "victim": self.case.victim,
+            "hit": order["killed"] or ([self.hit] if self.hit else []),
+            "hit_at": order["killed_at"] or ("running" if self.hit else None),
+            "state": self.state,
+            "tries": self.tries,
+            "submissions": order["arrivals"],
+            "keys": order["keys"],
+            "jobs": [job["state"] for job in jobs],
+            "held": held(self.case, self.state, jobs),
+        }
+
+
+def held(case: JobCase, state: str, jobs: Sequence[dict[str, Any]]) -> bool:
+    """Whether a run kept its promise."""
+    spans = sorted((job["from"], job["to"]) for job in jobs)
+    if any(job["state"] == "running" for job in jobs) or any(first[1] > then[0] for first, then in pairwise(spans)):
+        return False
+    states = [job["state"] for job in sorted(jobs, key=lambda job: job["from"])]
+    if case.moment not in BY_HAND:
+        return state == "success" and states == ["succeeded"]
+    if case.moment == "cleared":
+        return state == "success" and states[-1:] == ["succeeded"] and set(states[:-1]) <= {"cancelled"}
+    return state == "failed" and states == ["cancelled"]
+
+
+def fire(stack: AirflowUnderFire, runs: list[Run], stamp: str, patience: float = PATIENCE) -> Iterator[dict[str, Any]]:
+    """Start runs, do to them what their cases say, and give a line for each once all have ended."""
+    stack.plan({run.order: run.case.as_json() for run in runs})
+    for run in runs:
+        stack.airflow.trigger(run.case.way, run.run_id, {})
+    deadline = time.monotonic() + patience
+    while any(run.state not in _ENDED for run in runs) and time.monotonic() < deadline:
+        time.sleep(0.4)
+        with contextlib.suppress(ApiFailed):
+            _look(stack, runs, stamp)
+            _hit(stack, runs)
+    settled = time.monotonic() + SETTLING
+    while time.monotonic() < settled and not all(run.line(stack.orders()[run.order])["held"] for run in runs):
+        time.sleep(1)
+    orders = stack.orders()
+    for run in runs:
+        yield run.line(orders[run.order])
+
+
+def _look(stack: AirflowUnderFire, runs: list[Run], stamp: str) -> None:
+    orders = stack.orders()
+    for way in {run.case.way for run in runs}:
+        some = [run for run in runs if run.case.way == way]
+        states = {run["dag_run_id"]: run["state"] for run in stack.airflow.runs(way, stamp)}
+        tasks = {task["dag_run_id"]: task for task in stack.airflow.tasks(way, [run.run_id for run in some])}
+        for run in some:
+            run.state = states.get(run.run_id, "")
+            if task := tasks.get(run.run_id):
+                run.tries = max(run.tries, task["try_number"])
+                run.task_state = task["state"] or ""
+            if run.running_since is None and any(job["state"] == "running" for job in orders[run.order]["jobs"]):
+                run.running_since = time.monotonic()
+
+
+def _hit(stack: AirflowUnderFire, runs: list[Run]) -> None:
+    """Do what has to be done from outside: to servers, for all that run in them at the moment, and to runs."""
+    now = time.monotonic()
+    for run in runs:
+        case = run.case
+        due = run.running_since is not None and now - run.running_since >= 0.5 + case.pause
+        # Between the submission and the deferral a task that is ended by hand has nobody left to end its job.
+        waits = run.task_state == ("running" if case.way == "jobs_here" else "deferred")
+        if run.hit or not due or not waits or case.moment not in (*SERVERS, *BY_HAND):
+            continue
+        if case.moment in SERVERS:
+            if stack.kill(case.moment):
+                run.hit = case.moment
+            return  # the api-server answers nothing for a while
+        if case.moment == "marked failed without triggerer":
+            stack.kill("triggerer")
+        if case.moment == "cleared":
+            stack.airflow.clear(case.way, run.run_id, ["work"])
+        else:
+            stack.airflow.fail_run(case.way, run.run_id)
+        run.hit = case.moment
+
+
+def summary(lines: Sequence[dict[str, Any]], seed: int, seconds: float) -> dict[str, Any]:
+    """The last line."""
+    return {
+        "suite": "jobs",
+        "summary": True,
+        "seed": seed,
+        "runs": len(lines),
+        "held": sum(line["held"] for line in lines),
+        "hit": sum(bool(line["hit"]) for line in lines),
+        "hit_at": Counter(line["moment"] for line in lines if line["hit"]),
+        "submissions": sum(line["submissions"] for line in lines),
+        "jobs": sum(len(line["jobs"]) for line in lines),
+        "left_running": sum("running" in line["jobs"] for line in lines),
+        "seconds": round(seconds),
+    }
+
+
+def run_suite(home: Path, some: Sequence[JobCase], seed: int, say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Run all the cases in a fresh Airflow; give the summary.
+
+    Args:
+        home: folder for all that is written.
+        some: the cases.
+        seed: what they were drawn with, for the report.
+        say: told each line.
+    """
+    began, lines = time.monotonic(), []
+    with airflow_under_fire(home, WAYS, "tests.faults.jobs_service") as stack:
+        for number, batch in enumerate(_batches(some)):
+            stamp = f"batch{number:03d}"
+            for line in fire(stack, [Run(f"{stamp}-{case.number:04d}", case) for case in batch], stamp):
+                lines.append(line)
+                say(line)
+    total = summary(lines, seed, time.monotonic() - began)
+    say(total)
+    return total
+
+
+def _batches(some: Sequence[JobCase]) -> Iterator[Sequence[JobCase]]:
+    """Cases that may run at once: a server's death hits all that runs, so those cases are apart from the others."""
+    kinds = (SUBMITTING + WATCHING, SERVERS, BY_HAND)
+    for kind in kinds:
+        cases = [case for case in some if case.moment in kind]
+        yield from (cases[start : start + BATCH] for start in range(0, len(cases), BATCH))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the suite; 0 when every run was hit and kept its promise."""
+    parser = argparse.ArgumentParser(prog="scripts/test --faults jobs", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1, help="makes the moments reproducible")
+    parser.add_argument("--runs", type=int, default=66, help="cases (default: 66)")
+    parser.add_argument("--home", type=Path, help="keep what Airflow writes in this folder")
+    options = parser.parse_args(arguments)
+
+    def say(line: dict[str, Any]) -> None:
+        print(json.dumps(line), flush=True)
+
+    INTERRUPTS.install()
+    try:
+        with tempfile.TemporaryDirectory(prefix="airgate-faults-") as folder:
+            home = options.home or Path(folder) / "home"
+            total = run_suite(home, job_cases(options.runs, options.seed), options.seed, say)
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+    # A disturbance that missed its run proves nothing.
+    return 0 if total["held"] == total["hit"] == total["runs"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
