@@ -61,7 +61,7 @@ def job_cases(count: int, seed: int, moments: tuple[Moment, ...] = MOMENTS) -> l
     """
     draw = random.Random(seed)
     size = len(moments)
-    dealt = [(moments[number % size], WAYS[(number + number // size) % len(WAYS)]) for number in range(count)]
+    dealt = [(moments[number % size], WAYS[(number % size + number // size) % len(WAYS)]) for number in range(count)]
     draw.shuffle(dealt)
     return [_case(number, moment, way, draw) for number, (moment, way) in enumerate(dealt)]
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import TaskDeferred
 
 from airgate.errors import DeadlineExceeded, JobFailed, OutcomeUnknown, Unauthorized
@@ -272,3 +273,12 @@ def test_a_protocol_of_a_dag_file_is_refused_where_the_triggerer_needs_it() -> N
     with pytest.raises(ValueError, match="define it in a module of plugins"):
         task(protocol=Local(WORK))
     assert task(protocol=Local(WORK), deferrable=False)
+
+
+def test_a_result_of_another_task_within_the_protocol_makes_it_the_one_before() -> None:
+    with DAG("d", schedule=None):
+        before = task(task_id="before")
+        after = task(task_id="after", protocol=FarmJob({"name": before.output["name"]}))
+        mapped = GatewayJobOperator.partial(task_id="mapped", protocol=FarmJob()).expand(fields=before.output)
+    assert after.upstream_task_ids == {"before"}
+    assert mapped.upstream_task_ids == {"before"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
 
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
@@ -92,6 +92,8 @@ class GatewayJobOperator(BaseOperator):
             self._check(protocol)
         except ValueError as error:
             raise ValueError(f"task {self.task_id!r}: {error}") from None
+        # Airflow looks for results of other tasks in lists and dicts, not in the fields of an object.
+        XComArg.apply_upstream_relationship(self, [getattr(protocol, name) for name in protocol.template_fields])
 
     def _check(self, protocol: object) -> None:
         """Refuse what cannot work, while the DAG is parsed.

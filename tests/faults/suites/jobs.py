@@ -122,17 +122,14 @@ def _look(stack: AirflowUnderFire, runs: list[Run], stamp: str) -> None:
 
 def _hit(stack: AirflowUnderFire, runs: list[Run]) -> None:
     """Do what has to be done from outside: to servers, for all that run in them at the moment, and to runs."""
-    now = time.monotonic()
     for run in runs:
-        case = run.case
-        due = run.running_since is not None and now - run.running_since >= 0.5 + case.pause
-        # Between the submission and the deferral a task that is ended by hand has nobody left to end its job.
-        waits = run.task_state == ("running" if case.way == "jobs_here" else "deferred")
-        if run.hit or not due or not waits or case.moment not in (*SERVERS, *BY_HAND):
+        if run.hit or not _is_due(run):
             continue
+        case = run.case
         if case.moment in SERVERS:
             if stack.kill(case.moment):
-                run.hit = case.moment
+                for other in runs:  # all that run are hit by it
+                    other.hit = case.moment if other.case.moment == case.moment and _waits(other) else other.hit
             return  # the api-server answers nothing for a while
         if case.moment == "marked failed without triggerer":
             stack.kill("triggerer")
@@ -141,6 +138,18 @@ def _hit(stack: AirflowUnderFire, runs: list[Run]) -> None:
         else:
             stack.airflow.fail_run(case.way, run.run_id)
         run.hit = case.moment
+
+
+def _is_due(run: Run) -> bool:
+    """Whether the moment has come for something that is done from outside."""
+    if run.case.moment not in (*SERVERS, *BY_HAND) or not _waits(run) or run.running_since is None:
+        return False
+    return time.monotonic() - run.running_since >= 0.5 + run.case.pause
+
+
+def _waits(run: Run) -> bool:
+    """Whether its task waits for its job; before that, a task that is ended by hand has nobody to end its job."""
+    return run.task_state == ("running" if run.case.way == "jobs_here" else "deferred")
 
 
 def summary(lines: Sequence[dict[str, Any]], seed: int, seconds: float) -> dict[str, Any]:
