@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from airgate.edge.fetching import HttpFetching
 from airgate.edge.jwks import FetchedKeys, verified
+from airgate.edge.whole_call import HttpCalls
 from airgate.spec.auth0_tokens import key_set_verifier
 from airgate.spec.refused import Refused
 from tests.scripted_server import Answer, ScriptedServer
@@ -18,9 +18,9 @@ GOOD = Answer(200, json.dumps({"keys": [jwk("RS256", kid="a")]}).encode())
 
 @pytest.fixture
 async def keys() -> AsyncIterator[FetchedKeys]:
-    fetching = HttpFetching()
-    yield FetchedKeys(fetching)
-    await fetching.close()
+    calls = HttpCalls()
+    yield FetchedKeys(calls)
+    await calls.close()
 
 
 async def verdict(keys: FetchedKeys, uri: str, token: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airgate.edge.fetching import HttpFetching
 from airgate.edge.jwks import KeptKeys
+from airgate.edge.whole_call import HttpCalls
 from airgate.spec.freshness import Freshness
 from airgate.spec.keyset import KeySet
 from airgate.spec.need import NeedKeys
@@ -34,11 +34,11 @@ def watch() -> Watch:
 
 @pytest.fixture
 async def keys(watch: Watch) -> AsyncIterator[KeptKeys]:
-    fetching = HttpFetching()
-    kept = KeptKeys(fetching, watch)
+    calls = HttpCalls()
+    kept = KeptKeys(calls, watch)
     yield kept
     await kept.close()
-    await fetching.close()
+    await calls.close()
 
 
 def document(*key_ids: str, **headers: str) -> Answer:
@@ -148,12 +148,12 @@ async def test_a_changed_file_does_not_depend_on_the_server_of_the_keys(
     """Who takes over begins with the sets of the one before, while their server is down."""
     server.answers = [document("a"), Answer(500)]
     await keys.keys(need(server))
-    fetching = HttpFetching()
-    successor = KeptKeys(fetching, watch)
+    calls = HttpCalls()
+    successor = KeptKeys(calls, watch)
     successor.take_over(keys)
     assert names(await successor.keys(need(server))) == ["a"]
     assert len(server.seen) == 1
-    await fetching.close()
+    await calls.close()
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rules(folder: Path, document: str | None = None, **settings: Any) -> Rules:
-    return compile_rules(convert(settings, Validate), SchemaFiles(folder), folder, document)
+    return compile_rules(convert(settings, Validate), SchemaFiles(folder), document)
 
 
 def request(query: bytes = b"", **headers: str) -> Request:

@@ -17,7 +17,7 @@ CONFIG = ROOT / "include" / "gateway" / "api-config.json"
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[EchoUpstream]:
     opened = EchoUpstream()
-    for alias in ("flights", "weather", "reference"):
+    for alias in ("flights", "weather", "reference", "work"):
         opened.open(alias)
     yield opened
     opened.close()
@@ -36,10 +36,10 @@ def token(audience: str = "sample-services") -> list[tuple[str, str]]:
 
 
 def test_strict_mode_names_every_variable_the_file_needs() -> None:
-    """Without an environment the file has exactly four problems, one for each variable."""
+    """Without an environment the file has exactly five problems, one for each variable."""
     named = {found.what.split("'")[1] for found in problems(CONFIG.read_text(), {})}
-    assert named == {"FLIGHTS_URL", "WEATHER_URL", "REFERENCE_URL", "GATEWAY_JWT_SECRET"}
-    assert len(problems(CONFIG.read_text(), {})) == 4
+    assert named == {"FLIGHTS_URL", "WEATHER_URL", "REFERENCE_URL", "WORK_URL", "GATEWAY_JWT_SECRET"}
+    assert len(problems(CONFIG.read_text(), {})) == 5
 
 
 def test_health_is_open_and_answered_by_the_edge(port: int, upstream: EchoUpstream) -> None:
@@ -55,6 +55,7 @@ def test_health_is_open_and_answered_by_the_edge(port: int, upstream: EchoUpstre
         ("/flights?date=2013-01-01&limit=5", "flights", "/flights?date=2013-01-01&limit=5"),
         ("/weather?offset=0", "weather", "/weather?offset=0"),
         ("/reference/airports?page=2", "reference", "/airports?page=2"),
+        ("/work/jobs/build-1?a=b", "work", "/jobs/build-1?a=b"),
     ],
 )
 def test_data_routes_go_to_their_service_with_the_mapped_headers(
@@ -71,7 +72,7 @@ def test_data_routes_go_to_their_service_with_the_mapped_headers(
     assert headers["x-gateway-consumer"] == "airgate"
 
 
-@pytest.mark.parametrize("target", ["/flights", "/weather", "/reference/planes"])
+@pytest.mark.parametrize("target", ["/flights", "/weather", "/reference/planes", "/work/jobs/build-1"])
 def test_data_routes_are_closed_without_a_good_token(port: int, upstream: EchoUpstream, target: str) -> None:
     """No token, and a token for another audience, are refused before any service is called."""
     upstream.take()

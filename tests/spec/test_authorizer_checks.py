@@ -122,7 +122,7 @@ def test_a_good_file_has_no_problems_and_fits_the_schema(name: str) -> None:
         ("auth0", (A, "redirect_uri"), "http://app.test/back", "/authorizer/redirect_uri"),
         ("auth0", (A, "scope"), "email", "/authorizer/scope"),
         ("auth0", (A, "scope"), REMOVE, "/authorizer/scope"),
-        ("auth0", ("paths", 1, "integration", "post_process"), {}, "/paths/1/integration/post_process"),
+        ("auth0", ("paths", 1, "integration", "post_process"), {}, "/paths/1/integration/post_process/type"),
         ("auth0 with keys", (A, "jwks"), "{", "/authorizer/jwks"),
         ("auth0 with keys", (A, "jwks"), {"keys": []}, "/authorizer/jwks"),
         ("auth0 with keys", (A, "jwks"), '{"k": 1}', "/authorizer/jwks"),

@@ -77,7 +77,6 @@ def test_a_good_file_has_no_problems() -> None:
         (("paths", 1, "integration", "server"), "nope", "/paths/1/integration/server"),
         (("paths", 1, "integration", "server"), REMOVE, "/paths/1/integration/server"),
         (("paths", 1, "integration", "type"), "weird", "/paths/1/integration/type"),
-        (("paths", 1, "integration", "type"), "service_binding", "/paths/1/integration/type"),
         (("paths", 1, "integration"), None, "/paths/1/integration"),
         (("paths", 1, "mapping", "headrs"), {}, "/paths/1/mapping/headrs"),
         (("paths", 1, "mapping", "headers", "bad name"), "$config.v", "/paths/1/mapping/headers/bad name"),

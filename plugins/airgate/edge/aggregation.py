@@ -8,9 +8,10 @@ from typing import Protocol
 
 import msgspec
 
+from airgate.edge.connection import CallFailed
 from airgate.edge.json_body import BadBody, parse_json, write_json
 from airgate.edge.refusal import refusal
-from airgate.edge.whole_call import Call, CallFailed, WholeAnswer, WholeCalls
+from airgate.edge.whole_call import Call, HttpCalls, WholeAnswer
 from airgate.openapi.styles import is_json
 from airgate.spec.answer import JSON_TYPE, Answer
 from airgate.spec.extension_paths import fill
@@ -91,7 +92,7 @@ class Came:
     failure: str | None = None
 
 
-async def gathered(branches: Sequence[Branch], sources: Sources, calls: WholeCalls) -> list[Came]:
+async def gathered(branches: Sequence[Branch], sources: Sources, calls: HttpCalls) -> list[Came]:
     """Make all calls at once and wait for them; the first failure of a required branch ends those still under way.
 
     Cancelled, it ends all calls.
@@ -133,7 +134,7 @@ def merged(came: Sequence[Came]) -> Answer:
     return refusal(status, detail, members={"branches": told})
 
 
-async def _one(branch: Branch, call: Call, calls: WholeCalls) -> Came:
+async def _one(branch: Branch, call: Call, calls: HttpCalls) -> Came:
     try:
         answer = await calls.call(call)
     except CallFailed as failed:
@@ -143,11 +144,11 @@ async def _one(branch: Branch, call: Call, calls: WholeCalls) -> Came:
 
 def read_answer(branch: Branch, answer: WholeAnswer) -> Came:
     """What an answer means for its branch. A redirect is no answer, and neither is anything but JSON."""
-    if not 200 <= answer.status < 300:
+    if not answer.succeeded:
         return Came(branch, answer.status, failure=f"answered with the status {answer.status}")
     if not answer.body:
         return Came(branch, answer.status)
-    if not is_json(answer.media_type):
+    if not is_json(answer.headers.get("content-type", "")):
         return Came(branch, 502, failure="did not answer with JSON")
     try:
         value = parse_json(answer.body)

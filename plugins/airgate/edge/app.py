@@ -11,15 +11,19 @@ from airgate.edge.authorities import Authorities
 from airgate.edge.pool import Pool
 from airgate.edge.proxy import Upstreams
 from airgate.edge.reply import Receive, Reply, Send
+from airgate.edge.service_asking import Asking
+from airgate.edge.service_calls import ServiceCalls
+from airgate.edge.service_loading import service_calls
 from airgate.edge.settings import Settings
 from airgate.edge.upload import ClientLeft
 from airgate.edge.visit import KEY, LEFT
 from airgate.spec.answer import INTERNAL_ERROR, Answer, problem
 from airgate.spec.config import Gateway
 from airgate.spec.extension_defaults import FrontLimits
-from airgate.spec.gateway import Chosen, Claims, Outcome, act, admit, choose
+from airgate.spec.gateway import Chosen, Claims, Forward, Outcome, act, admit, choose
 from airgate.spec.message import Request
 from airgate.spec.need import NeedKeys
+from airgate.spec.services import ServiceCall
 from airgate.spec.sign_in import SignIn
 
 Scope = MutableMapping[str, Any]
@@ -36,8 +40,11 @@ class Edge:
     `airgate.edge.server` does. Connections to upstreams close at the `lifespan` shutdown.
     """
 
-    def __init__(self, gateway: Gateway, settings: Settings | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, settings: Settings | None = None, services: ServiceCalls | None = None
+    ) -> None:
         self._gateway = gateway
+        self._services = services or service_calls("", {}, gateway.mode, None)
         self._connections = Pool()
         self._upstreams = Upstreams(settings or Settings.of(gateway.mode), self._connections)
         self._authorities = Authorities(gateway.mode)
@@ -48,6 +55,11 @@ class Edge:
     def gateway(self) -> Gateway:
         """The compiled file."""
         return self._gateway
+
+    @property
+    def services(self) -> ServiceCalls:
+        """The stand-ins of services and hooks."""
+        return self._services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's lifespan."""
@@ -65,6 +77,7 @@ class Edge:
     async def close(self) -> None:
         """Close all connections to other servers."""
         self._connections.close()
+        self._services.close()
         await self._authorities.close()
 
     def told(self, chosen: Chosen, request: Request, claims: Claims, client: str) -> Outcome:
@@ -115,12 +128,27 @@ class Edge:
         if isinstance(admitted, Answer):
             await reply.whole(admitted)
             return
+        if chosen.route.hook is not None:
+            asking = Asking(self._services, scope, request, chosen, admitted, receive)
+            stopped = await asking.before(chosen.route.hook)
+            if stopped is not None:
+                await reply.whole(stopped)
+                return
+            receive = asking.receive
         outcome = act(chosen, request, admitted)
-        if isinstance(outcome, SignIn):
-            outcome = await self._authorities.sign_in(outcome, request, receive)
         if isinstance(outcome, Answer):
             await reply.whole(outcome)
+            return
+        if not isinstance(outcome, Forward):
+            asking = Asking(self._services, scope, request, chosen, admitted, receive)
+            await reply.whole(await self._asked(outcome, request, asking))
             return
         if visit is not None:
             visit.server = outcome.server
         await self._upstreams.forward(outcome, request, receive, reply)
+
+    async def _asked(self, outcome: SignIn | ServiceCall, request: Request, asking: Asking) -> Answer:
+        """The answer of a service, or to a user who signs in."""
+        if isinstance(outcome, ServiceCall):
+            return await asking.answer(outcome)
+        return await self._authorities.sign_in(outcome, request, asking.receive, asking.after)

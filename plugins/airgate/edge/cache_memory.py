@@ -12,15 +12,18 @@ _OVERHEAD = 512
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What an answer depends on before `Vary` is looked at: method, server, target and what the gateway sets."""
+    """All that an answer depends on before `Vary` is looked at, so that a changed file needs to drop none."""
 
     method: str
     server: str
+    """Scheme, host and port."""
     target: str
     signed: bool = False
     """Whether the caller shows who it is: what anybody got is not what somebody would get, nor the other way round."""
     mapped: tuple[tuple[str, str], ...] = ()
     """Headers that mapping sets for the upstream, such as the caller's name: no upstream says it varies by these."""
+    ttl: float | None = None
+    """Seconds of freshness that the route gives to answers which do not say."""
 
 
 @dataclass(frozen=True, slots=True)

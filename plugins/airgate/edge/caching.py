@@ -28,6 +28,7 @@ from hishel import (
 )
 
 from airgate.edge.cache_memory import CacheMemory, Kept, Key
+from airgate.edge.shared_call import SharedCalls
 
 Header = tuple[bytes, bytes]
 
@@ -87,6 +88,8 @@ class AnswerCache:
     def __init__(self, memory: CacheMemory, largest: int, *, clock: Callable[[], float] = time.time) -> None:
         self._memory = memory
         self.largest = largest
+        self.calls = SharedCalls()
+        """Those under way that others may wait for."""
         self._clock = clock
 
     def look(self, key: Key, headers: Sequence[tuple[str, str]]) -> Hit | Ask:
@@ -103,6 +106,11 @@ class AnswerCache:
             return self._hit(key, state.entry, request)
         sent = list(headers) if isinstance(state, CacheMiss) else _conditional(headers, state.request)
         return Ask(sent, key, request, state)
+
+    def variant(self, key: Key, headers: Sequence[tuple[str, str]]) -> tuple[str | None, ...]:
+        """What a request says in the headers by which the answers that are kept under its key vary."""
+        sent = _joined(headers)
+        return tuple(sent.get(name) for kept in self._memory.of(key) for name in _varies(kept.entry.response))
 
     def came(self, ask: Ask, status: int, headers: Iterable[Header], ttl: float | None) -> Hit | Keep | Pass | Ask:
         """What to do with an upstream's answer, once its headers are there; `Ask` when it answers something else.
@@ -221,8 +229,11 @@ def _matches(request: Request, response: Response) -> bool:
 
 
 def _same_variant(old: Request, new: Request, response: Response) -> bool:
-    names = [name.strip().lower() for name in response.headers.get("vary", "").split(",") if name.strip()]
-    return all(old.headers.get(name) == new.headers.get(name) for name in names)
+    return all(old.headers.get(name) == new.headers.get(name) for name in _varies(response))
+
+
+def _varies(response: Response) -> list[str]:
+    return [name.strip().lower() for name in response.headers.get("vary", "").split(",") if name.strip()]
 
 
 def _joined(headers: Iterable[tuple[str, str]]) -> Headers:

@@ -48,9 +48,9 @@ def _serve(options: argparse.Namespace) -> int:
     source.check(text)
 
     # A refusal should not wait for the server's import.
+    from airgate.edge.certificate import Tls
     from airgate.edge.operating import Place, operate
     from airgate.edge.running import Operation
-    from airgate.edge.server import Tls
 
     place = Place(options.uds or (options.host, options.port), options.admin, options.workers, not options.no_watch)
     tls = None if options.tls_cert is None else Tls(options.tls_cert, options.tls_key)
@@ -81,7 +81,9 @@ def _source(options: argparse.Namespace) -> Source:
         settings = replace(settings, connect_timeout=options.connect_timeout or None)
     if getattr(options, "total_timeout", None) is not None:
         settings = replace(settings, total_timeout=options.total_timeout or None)
-    return Source(options.config, options.mode, settings, os.environ)
+    if options.stand_ins is not None and not options.stand_ins.is_dir():
+        raise FileRefused(f"--stand-ins {options.stand_ins} is no folder")
+    return Source(options.config, options.mode, settings, os.environ, stand_ins=options.stand_ins)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="the gateway's JSON file")
     parser.add_argument("--mode", choices=("strict", "compatible"), default="strict", help="default: %(default)s")
+    parser.add_argument(
+        "--stand-ins", type=Path, metavar="FOLDER", help="Python modules that run in place of services and hooks"
+    )
 
 
 def _add_serving(parser: argparse.ArgumentParser) -> None:

@@ -3,16 +3,18 @@
 Measured (scripts/bench edge): a general HTTP client costs more CPU per call than all the rest of the edge. A gateway
 needs little of one: bytes of a request out, status, headers and pieces of a body back. llhttp, through httptools, does
 the reading; it refuses what could be read in two ways, such as a length next to a transfer coding.
+`airgate.edge.answer_framing` says what else is not to be passed on.
 """
 
 import asyncio
+import select
 from collections import deque
 from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-_MOST_HEADERS = 256 * 1024
-"""Bytes of status line and headers, of one answer."""
+from airgate.edge.answer_framing import MOST_BYTES, BadAnswer, body_announced, check_size, check_status
+
 _HELD_BACK = 64 * 1024
 """Bytes of a body that wait for the client; beyond, the server is not read from."""
 _WITHOUT_BODY = (204, 304)
@@ -39,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
+        self._unread = select.poll()
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -54,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._deadline = deadline
         self._silence = silence
         self._heard = self._loop.time()
-        self._head_size = 0
+        self._received = 0
         self._size = 0
         self._headed = False
         self._complete = False
@@ -132,8 +135,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether an idle connection still stands."""
-        return not self._over
+        """Whether an idle connection still stands, and nothing has come that was not asked for.
+
+        The event loop may not have read yet what is there: a second answer, which the next request would get for its
+        own, or the end of the connection.
+        """
+        return not self._over and not self._unread.poll(0)
 
     def close(self) -> None:
         """Close the connection; what was not sent yet is dropped."""
@@ -192,6 +199,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Read bytes of an answer."""
@@ -200,11 +208,8 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._heard = self._loop.time()
-        if not self._headed:
-            self._head_size += len(data)
-            if self._head_size > _MOST_HEADERS:
-                self._fail(502, f"sent more than {_MOST_HEADERS} bytes of headers")
-                return
+        self._received += len(data)
+        pieces = len(self._pieces)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -213,19 +218,25 @@ class Connection(asyncio.Protocol):
         except HttpParserError:
             self._fail(502, "sent something that is not HTTP")
             return
-        self._after_feeding()
+        if not self._complete:
+            self._bound(grown=len(self._pieces) > pieces)
         self._wake()
 
-    def _after_feeding(self) -> None:
-        if self._complete:
-            if self._head:
-                self._parser = HttpResponseParser(self)  # the old one still waits for the body that HEAD has not
-        elif self._size > _HELD_BACK and not self._paused and self._transport is not None:
+    def _bound(self, *, grown: bool) -> None:
+        """Bound what an answer that goes on may cost: bytes that are not the body's, and a body that nobody takes."""
+        if grown:
+            self._received = 0
+        elif self._received > MOST_BYTES:
+            what = "chunk sizes and trailers" if self._headed else "headers"
+            self._fail(502, f"sent more than {MOST_BYTES} bytes of {what}")
+        if self._size > _HELD_BACK and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
         """Note that the server has nothing more to say; the transport then closes itself."""
+        if self._idle:
+            self._over = True
         if self._until_end and self._headed:
             self._complete = True
             self._wake()
@@ -270,17 +281,27 @@ class Connection(asyncio.Protocol):
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Take status and headers, unless they are of an interim answer."""
+        """Take status and headers, unless they are of an interim answer or not to be passed on."""
+        if self._complete:
+            return
         status = self._parser.get_status_code()
-        if status < 200 or self._complete:
+        try:
+            if not check_status(status, self._parser.get_http_version()):
+                return
+            check_size(self.headers, self._received)
+            announced = body_announced(self.headers)
+        except BadAnswer as bad:
+            self._fail(502, str(bad))
             return
         self.status = status
         self._headed = True
         self._keeps = self._parser.should_keep_alive()
-        if self._head:
+        if self._head or status in _WITHOUT_BODY:
+            # Whether the server sends the body all the same would be known too late, as the next request's answer.
+            self._keeps = self._keeps and announced is not True
             self._complete = True
-        elif status not in _WITHOUT_BODY:
-            self._until_end = not any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        else:
+            self._until_end = announced is None
 
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body."""

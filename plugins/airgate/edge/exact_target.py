@@ -43,6 +43,9 @@ class ExactTarget(HttpToolsProtocol):
                 end = found.end() if found else 0
                 self._in_request_line = end == len(data)
                 data = _NOT_ASCII.sub(lambda byte: b"%%%02X" % ord(byte[0]), data[:end]) + data[end:]
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         super().data_received(data)
 
     def on_headers_complete(self) -> None:

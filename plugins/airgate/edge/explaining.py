@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from airgate.edge.listing import Listed, listing
 from airgate.edge.loading import FileRefused, Source
+from airgate.edge.service_calls import ServiceCalls
 from airgate.spec.answer import Answer
-from airgate.spec.config import Gateway, Route
+from airgate.spec.config import Gateway, Mode, Route
 from airgate.spec.gateway import Chosen, Forward, choose
 from airgate.spec.message import Request
 from airgate.spec.routing import Pattern
+from airgate.spec.services import ServiceCall
 
 _CLIENT = "192.0.2.1"  # of the addresses for documentation (RFC 5737)
 _SECRET = re.compile(r'"\$secrets?\.([^"\\]+)"')
@@ -48,16 +50,33 @@ def explain(source: Source, text: str, method: str, target: str, headers: Sequen
     listed = {each["pointer"]: each for each in listing(text)}
     lines += _route(edge.gateway, request, chosen, listed)
     lines += _auth(edge.gateway, chosen.route)
+    hook = chosen.route.hook
+    if hook is not None:
+        lines.append(f"hook       {hook} must return true; else {_not_let_through(source.mode)}")
+        lines += _missing(edge.services, hook)
     outcome = edge.told(chosen, request, _claims(claims) if chosen.route.guarded else None, _CLIENT)
     if isinstance(outcome, Forward):
         lines += (_without_secrets(line, text, source) for line in _forward(request, outcome))
         if source.mode == "strict":
             lines.append("  sets     x-request-id and traceparent, unless the request has them")
+    elif isinstance(outcome, ServiceCall):
+        lines.append(f"service    {outcome}")
+        lines += _missing(edge.services, outcome)
     elif isinstance(outcome, Answer) and listed[_pointer(chosen.route)]["integration"] != "aggregate":
         lines.append(f"answer     {outcome.status}, {_body(outcome)}")
     else:
         lines.append(f"does       {listed[_pointer(chosen.route)]['integration']}, which the edge carries out itself")
     return "\n".join(lines) + "\n"
+
+
+def _not_let_through(mode: Mode) -> str:
+    return "403" if mode == "strict" else "an empty 200"
+
+
+def _missing(services: ServiceCalls, call: ServiceCall) -> Iterator[str]:
+    missing = services.missing(call)
+    if missing is not None:
+        yield f"           answered with 500: {missing.what}"
 
 
 def _without_secrets(line: str, text: str, source: Source) -> str:

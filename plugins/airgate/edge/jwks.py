@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from airgate.edge.fetching import FetchFailed, Fetching
+from airgate.edge.connection import CallFailed
+from airgate.edge.whole_call import Call, HttpCalls
 from airgate.spec.authorizer import TokenVerifier
 from airgate.spec.freshness import Freshness
 from airgate.spec.keyset import KeySet
@@ -40,15 +41,15 @@ class Keys(Protocol):
 class FetchedKeys:
     """Compatible mode: one fetch for each token."""
 
-    def __init__(self, fetching: Fetching) -> None:
-        self._fetching = fetching
+    def __init__(self, calls: HttpCalls) -> None:
+        self._calls = calls
 
     async def keys(self, need: NeedKeys[T]) -> KeySet | Refused:
         """The set, or why there is none."""
         try:
-            answer = await self._fetching.fetch("GET", need.uri, _ACCEPT, None, _FETCH_SECONDS)
+            answer = await self._calls.call(Call.to("GET", need.uri, _ACCEPT, None, _FETCH_SECONDS))
             return KeySet.read(answer.body) if answer.status == 200 else KeysUnavailable()
-        except FetchFailed:
+        except CallFailed:
             return KeysUnavailable()
         except Refused as refused:
             return refused
@@ -71,12 +72,12 @@ class KeptKeys:
     nothing about unknown keys; then nobody is let in.
 
     Args:
-        fetching: Makes the requests.
+        calls: Makes the requests.
         clock: Seconds on a clock that never goes back.
     """
 
-    def __init__(self, fetching: Fetching, clock: Callable[[], float] = time.monotonic) -> None:
-        self._fetching = fetching
+    def __init__(self, calls: HttpCalls, clock: Callable[[], float] = time.monotonic) -> None:
+        self._calls = calls
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._tried: dict[str, float] = {}
@@ -134,9 +135,9 @@ class KeptKeys:
         """Fetch a set and keep it; what is no key set leaves the old one in place."""
         host = _host(uri)
         try:
-            answer = await self._fetching.fetch("GET", uri, _ACCEPT, None, _FETCH_SECONDS)
+            answer = await self._calls.call(Call.to("GET", uri, _ACCEPT, None, _FETCH_SECONDS))
             keys = KeySet.read(answer.body) if answer.status == 200 else None
-        except FetchFailed as failed:
+        except CallFailed as failed:
             _log.warning("the server of the key set, %s, %s", host, failed.what)
         except Refused:
             _log.warning("the server of the key set, %s, sent no JSON with a list of keys", host)

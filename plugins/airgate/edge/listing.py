@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from airgate.spec.javascript import parse, truthy
+from airgate.spec.services import SERVICE_TYPES
 
 
 class Listed(TypedDict):
@@ -15,6 +16,10 @@ class Listed(TypedDict):
     auth: bool
     integration: str | None
     server: str | None
+    service: str | None
+    """Alias of the service or the service binding, and of the latter the function: `auth.check`."""
+    hook: str | None
+    """The same of what is called before it."""
 
 
 def listing(text: str) -> list[Listed]:
@@ -39,7 +44,14 @@ def _listed(entries: object) -> Iterator[Listed]:
             auth=truthy(entry.get("auth")),
             integration=_text(integration.get("type")),
             server=_text(integration.get("server")),
+            service=_called(integration) if integration.get("type") in SERVICE_TYPES else None,
+            hook=_called(entry.get("pre_process")) if integration else None,
         )
+
+
+def _called(named: object) -> str | None:
+    parts = (named.get("binding"), named.get("function")) if isinstance(named, dict) else ()
+    return ".".join(part for part in parts if isinstance(part, str)) or None
 
 
 def _text(value: object) -> str | None:

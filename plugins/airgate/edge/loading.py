@@ -1,10 +1,12 @@
 """From a gateway's file to an edge that serves it, or to all reasons why none does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from airgate.edge.app import Edge
+from airgate.edge.named_files import NamedFiles
+from airgate.edge.service_loading import service_calls
 from airgate.edge.settings import Settings
 from airgate.spec.config import Mode, load
 
@@ -29,6 +31,10 @@ class Source:
     mode: Mode
     settings: Settings
     environment: Mapping[str, str]
+    files: NamedFiles = field(default_factory=NamedFiles)
+    """Itself and what it names, as of the last `read`; a change of any of them is a reason to read it again."""
+    stand_ins: Path | None = None
+    """The folder with the modules that run in place of services and hooks."""
 
     def read(self) -> str:
         """The text of the file.
@@ -37,7 +43,10 @@ class Source:
             FileRefused: it cannot be read.
         """
         try:
-            return self.path.read_bytes().decode("utf-8", "replace")
+            self.files.begin()
+            if self.stand_ins is not None:
+                self.files.watch(self.stand_ins)
+            return self.files.read(self.path).decode("utf-8", "replace")
         except OSError as error:
             raise FileRefused(f"cannot read {self.path}: {error.strerror}") from None
 
@@ -50,7 +59,7 @@ class Source:
         if self.mode == "strict":
             from airgate.edge.checking import problems
 
-            found = problems(text, self.environment, self.path.parent)
+            found = problems(text, self.environment, self.path.parent, self.files, self.stand_ins)
             if found:
                 raise FileRefused(f"{self.path} has {len(found)} problem(s):", *(f"  {problem}" for problem in found))
 
@@ -61,12 +70,15 @@ class Source:
             FileRefused: in strict mode, something that the file names is gone since.
         """
         if self.mode == "compatible":
-            return Edge(load(text, self.environment, self.mode), self.settings)
+            services = service_calls(text, self.environment, self.mode, self.stand_ins)
+            return Edge(load(text, self.environment, self.mode), self.settings, services)
         from airgate.edge.policed import strict_edge  # with what its policies need, which compatible mode does not
         from airgate.edge.route_policies import CannotServe
 
         try:
-            return strict_edge(text, self.environment, self.path.parent, self.settings)
+            return strict_edge(
+                text, self.environment, self.path.parent, self.settings, self.files, stand_ins=self.stand_ins
+            )
         except CannotServe as missing:
             raise FileRefused(*map(str, missing.problems)) from None
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import ssl
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,11 +13,12 @@ from pathlib import Path
 
 from airgate.edge import metrics
 from airgate.edge.admin import State, administer
+from airgate.edge.certificate import CertificateFiles
 from airgate.edge.control import Start
 from airgate.edge.listening import CannotListen, on_address, on_path, shown
 from airgate.edge.listing import listing
 from airgate.edge.loading import Source
-from airgate.edge.reloading import Reloading
+from airgate.edge.reloading import Reloading, Watched, WatchedCertificate, WatchedFile
 from airgate.edge.running import Operation, Process, log_to_stderr
 from airgate.edge.server import DrainingServer
 from airgate.edge.workers import Workers
@@ -32,7 +32,7 @@ class Place:
     admin: tuple[str, int] | None = None
     workers: int = 1
     watch: bool = True
-    """Whether a change of the file is enough to reload it; SIGHUP always is."""
+    """Whether a change of the file, or of what it names, is enough to reload it; SIGHUP always is."""
 
 
 def operate(source: Source, text: str, place: Place, operation: Operation, say: Callable[[str], None]) -> int:
@@ -46,12 +46,14 @@ def operate(source: Source, text: str, place: Place, operation: Operation, say: 
         say: Told where, once connections are taken.
 
     Raises:
-        CannotListen: an address, path, certificate or log cannot be used.
-        FileRefused: something that the file names is gone.
+        CannotListen: an address, path or log cannot be used.
+        FileRefused: something that the file names is gone, or the certificate cannot be used.
     """
     log_to_stderr()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody listens for it, it must not end the edge
-    _check_files(operation)
+    _check_log(operation)
+    certificate = None if operation.tls is None else CertificateFiles(operation.tls)
+    pair = None if certificate is None else certificate.read()
     counted = place.admin is not None and find_spec("prometheus_client") is not None
     operation = replace(operation, counted=counted)
     with ExitStack() as stack:
@@ -64,16 +66,30 @@ def operate(source: Source, text: str, place: Place, operation: Operation, say: 
         if admin is not None:
             said += f", admin pages on {shown(admin, 'http')}/-/health"
         if place.workers == 1:
-            process = Process(source, text, operation)
-            reloading = Reloading(source, text, process.take, watch=place.watch)
-            return _alone(process, reloading, listener, admin, lambda: say(said))
+            process = Process(source, text, operation, pair)
+            file, reloading = _reloading(source, text, certificate, process, watch=place.watch)
+            return _alone(process, file, reloading, listener, admin, lambda: say(said))
         os.environ[metrics.DIRECTORY] = stack.enter_context(tempfile.TemporaryDirectory(prefix="airgate-edge-"))
-        start = Start(source.path, source.mode, source.settings, operation, text)
-        return asyncio.run(_keeping(source, start, place, listener, admin, lambda: say(said)))
+        contents = source.files.contents
+        start = Start(source.path, source.mode, source.settings, operation, text, contents, pair, source.stand_ins)
+        workers = Workers(place.workers, listener, source, start)
+        file, reloading = _reloading(source, text, certificate, workers, watch=place.watch)
+        return asyncio.run(_keeping(workers, file, reloading, admin, lambda: say(said)))
+
+
+def _reloading(
+    source: Source, text: str, certificate: CertificateFiles | None, taking: Process | Workers, *, watch: bool
+) -> tuple[WatchedFile, Reloading]:
+    file = WatchedFile(source, text, taking.take)
+    watched: list[Watched] = [file]
+    if certificate is not None:
+        watched.append(WatchedCertificate(certificate, taking.renew))
+    return file, Reloading(watched, watch=watch)
 
 
 def _alone(
     process: Process,
+    file: WatchedFile,
     reloading: Reloading,
     listener: socket.socket,
     admin: socket.socket | None,
@@ -87,7 +103,7 @@ def _alone(
         if admin is not None:
             state = State(
                 ready=lambda: not server.should_exit,
-                routes=lambda: listing(reloading.text),
+                routes=lambda: listing(file.text),
                 metrics=lambda: metrics.exposed(process.metrics),
             )
             await administer(admin, state)
@@ -97,16 +113,12 @@ def _alone(
 
 
 async def _keeping(
-    source: Source,
-    start: Start,
-    place: Place,
-    listener: socket.socket,
+    workers: Workers,
+    file: WatchedFile,
+    reloading: Reloading,
     admin: socket.socket | None,
     announce: Callable[[], None],
 ) -> int:
-    workers = Workers(place.workers, listener, source, start)
-    reloading = Reloading(source, start.text, workers.take, watch=place.watch)
-
     async def beside() -> None:
         announce()  # not before: from here on a signal is heard
         async with asyncio.TaskGroup() as group:
@@ -114,7 +126,7 @@ async def _keeping(
             if admin is not None:
                 state = State(
                     ready=lambda: workers.ready,
-                    routes=lambda: listing(reloading.text),
+                    routes=lambda: listing(file.text),
                     metrics=metrics.exposed_by_workers,
                 )
                 group.create_task(administer(admin, state))
@@ -122,17 +134,12 @@ async def _keeping(
     return await workers.run(beside)
 
 
-def _check_files(operation: Operation) -> None:
+def _check_log(operation: Operation) -> None:
     """Find out now, in one process, what would fail in each worker.
 
     Raises:
-        CannotListen: the certificate, its key or the log cannot be used.
+        CannotListen: the log cannot be used.
     """
-    if operation.tls is not None:
-        try:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*operation.tls)
-        except (OSError, ssl.SSLError) as error:
-            raise CannotListen(f"cannot serve HTTPS with {operation.tls.certificate}: {error.strerror}") from None
     if operation.access_log not in (None, "-"):
         try:
             with open(operation.access_log, "ab"):  # noqa: PTH123 a name from the command line, as os.open takes it

@@ -12,6 +12,7 @@ from airgate.spec.config import Gateway
 from airgate.spec.extension_paths import parameters
 from airgate.spec.gateway import Chosen, Forward
 from airgate.spec.message import Request
+from airgate.spec.services import ServiceCall
 from airgate.spec.sign_in import SignIn
 
 Header = tuple[bytes, bytes]
@@ -76,7 +77,7 @@ class Passage:
     claims: Mapping[str, object] | None = None
     forward: Forward | None = None
     """The upstream call, once it is known."""
-    own: Answer | SignIn | None = None
+    own: Answer | SignIn | ServiceCall | None = None
     """What the edge itself answers, once it is known."""
     body: bytes | None = None
     """The whole body, once a stage has read it."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +11,24 @@ from msgspec import UNSET, UnsetType
 
 from airgate.edge.app import Edge, Scope
 from airgate.edge.circuits import Circuits
-from airgate.edge.forwarding import NAMES, Proxies, Sender
+from airgate.edge.client_headers import passed_on
+from airgate.edge.forwarding import Proxies, Sender
 from airgate.edge.front import front_refusal
+from airgate.edge.named_files import NamedFiles
 from airgate.edge.passage import Handler, Passage, PolicyReply, Stage
 from airgate.edge.proxy import Upstreams
 from airgate.edge.rates import MemoryRates, Rates, StoreRates
 from airgate.edge.refusal import refusal
 from airgate.edge.reply import Receive, Send
-from airgate.edge.route_policies import FilePlan, RoutePlan, plan
+from airgate.edge.route_policies import CannotServe, FilePlan, RoutePlan, plan
+from airgate.edge.service_calls import ServiceCalls
+from airgate.edge.service_loading import service_calls
 from airgate.edge.settings import Settings
 from airgate.edge.slots import Slots
 from airgate.edge.stage_body import bounded
 from airgate.edge.stage_calls import called, with_body
 from airgate.edge.stage_limits import Identity, by_address, by_header, by_token, limited, timed
+from airgate.edge.stage_services import finished, hooked, served
 from airgate.edge.stage_validation import validated
 from airgate.edge.visit import KEY
 from airgate.policy.budget import RetryBudget
@@ -46,7 +51,15 @@ if TYPE_CHECKING:
     from airgate.edge.whole_call import HttpCalls
 
 
-def strict_edge(text: str, environment: Mapping[str, str], folder: Path | None, settings: Settings) -> "PolicedEdge":
+def strict_edge(
+    text: str,
+    environment: Mapping[str, str],
+    folder: Path | None,
+    settings: Settings,
+    files: NamedFiles | None = None,
+    *,
+    stand_ins: Path | None = None,
+) -> "PolicedEdge":
     """The edge for a file that the strict checks have passed.
 
     Args:
@@ -54,19 +67,33 @@ def strict_edge(text: str, environment: Mapping[str, str], folder: Path | None, 
         environment: The variables.
         folder: Where the file stands, with the schemas and documents that it names.
         settings: Timeouts of calls whose route names none.
+        files: Notes which of those files are read.
+        stand_ins: Folder with the modules that run in place of services and hooks.
 
     Raises:
-        CannotServe: a schema, document or operation that a route names is not there.
+        CannotServe: a schema, document, operation or stand-in that a route names is not there.
     """
     default = replace(STRICT_CALLING, connect=settings.connect_timeout, total=settings.total_timeout)
-    return PolicedEdge(load(text, environment, "strict"), plan(text, environment, folder, default), settings)
+    policies = plan(text, environment, folder, default, files)
+    services = service_calls(text, environment, "strict", stand_ins)
+    missing = services.problems()
+    if missing:
+        services.close()
+        raise CannotServe(missing)
+    return PolicedEdge(load(text, environment, "strict"), policies, settings, services)
 
 
 class PolicedEdge(Edge):
     """An edge whose routes have policies."""
 
-    def __init__(self, gateway: Gateway, policies: FilePlan, settings: Settings | None = None) -> None:
-        super().__init__(gateway, settings)
+    def __init__(
+        self,
+        gateway: Gateway,
+        policies: FilePlan,
+        settings: Settings | None = None,
+        services: ServiceCalls | None = None,
+    ) -> None:
+        super().__init__(gateway, settings, services)
         file = policies.file
         shared = FileLimits() if isinstance(file.limits, UnsetType) else file.limits
         self.front = front_limits(shared)
@@ -82,8 +109,31 @@ class PolicedEdge(Edge):
         self._budget = RetryBudget(policies.protection.retry_budget)
         self._identity = _identity(file.client)
         self._after_auth = file.client == "token"
+        self._policies = policies
         self._plans = policies.routes
         self._handlers = {route.position: self._handler(route) for route in policies.routes}
+
+    def take_over(self, earlier: Edge) -> None:
+        """Go on counting where the edge of an earlier file counts, also for its requests that are under way.
+
+        What is counted are facts, such as when a client called: they hold under another limit as well. A circuit is
+        kept where its server and the breaker are the same, answers where the memory of the cache is.
+        """
+        super().take_over(earlier)
+        if not isinstance(earlier, PolicedEdge):
+            return
+        now, then = self._policies, earlier._policies
+        self._slots = earlier._slots
+        if isinstance(self._rates, MemoryRates) and isinstance(earlier._rates, MemoryRates):
+            self._rates = earlier._rates
+        if now.protection.retry_budget == then.protection.retry_budget:
+            self._budget = earlier._budget
+        if self._circuits is not None and earlier._circuits is not None:
+            same = [server for server, origin in now.origins.items() if then.origins.get(server) == origin]
+            self._circuits.take_over(earlier._circuits, same)
+        if self._cache is not None and now.file.cache == then.file.cache:
+            self._cache = earlier._cache or self._cache
+        self._handlers = {route.position: self._handler(route) for route in self._plans}
 
     def told(self, chosen: Chosen, request: Request, claims: Claims, client: str) -> Outcome:
         """What a route would do with the request of a caller who was let in, without doing it."""
@@ -132,7 +182,8 @@ class PolicedEdge(Edge):
         """The stages of a route, outermost first, and what ends them."""
         stages: list[Stage] = []
         limits = route.limits
-        waits = route.proxied or route.signs_in or route.aggregate is not None or route.rules is not None
+        asks = route.aggregate is not None or route.service is not None or route.hook is not None
+        waits = route.proxied or route.signs_in or asks or route.rules is not None
         instant = not waits
         if limits.seconds is not None and not instant:
             stages.append(timed(limits.seconds))
@@ -147,9 +198,11 @@ class PolicedEdge(Edge):
         stages += [] if late else counted
         if not instant and (limits.body is not None or limits.body_seconds is not None):
             stages.append(bounded(limits.body, limits.body_seconds))
-        goes_on = route.aggregate is not None or route.rules is not None or (late and bool(counted))
+        goes_on = asks or route.rules is not None or (late and bool(counted))
         stages.append(self._decided(goes_on=goes_on, route=route))
         stages += counted if late else []
+        if route.hook is not None:
+            stages.append(hooked(route.hook, self._services))
         if route.rules is not None:
             stages.append(validated(route.rules))
         if route.body is not UNSET:
@@ -208,6 +261,8 @@ class PolicedEdge(Edge):
             from airgate.edge.stage_aggregate import aggregated
 
             return aggregated(branches(route.aggregate, self._origins), route.variables, self._whole_calls())
+        if route.service is not None:
+            return served(route.service, self._services)
         if route.proxied:
             calling = route.calling
             upstreams = Upstreams(Settings(calling.connect, calling.total, calling.read), self._connections)
@@ -217,9 +272,10 @@ class PolicedEdge(Edge):
     async def _own(self, passage: Passage) -> None:
         """Send the edge's own answer, or let a user sign in."""
         answer = passage.own
-        assert answer is not None
         if isinstance(answer, SignIn):
-            answer = await self._authorities.sign_in(answer, passage.request, passage.receive)
+            after = partial(finished, passage=passage, services=self._services)
+            answer = await self._authorities.sign_in(answer, passage.request, passage.receive, after)
+        assert isinstance(answer, Answer)
         await passage.reply.whole(answer)
 
     def _whole_calls(self) -> "HttpCalls":
@@ -238,13 +294,8 @@ class PolicedEdge(Edge):
 
 def _forwarded(call: Forward, sender: Sender, chosen: Chosen, request: Request, route: RoutePlan) -> Forward:
     """The call with what the edge tells about the sender, without what the sender cannot tell, to the path meant."""
-    connection = request.header("connection")
-    dropped = NAMES
-    if connection is not None:  # headers that it names are for this connection only (RFC 9110, 7.6.1)
-        dropped |= {name.strip().lower() for name in connection.split(",")}
-    dropped -= route.mapped  # what the edge sets, no client can take away by naming it there
     told = [header for header in sender.headers if header[0] not in route.mapped]
-    headers = [header for header in call.headers if header[0] not in dropped] + told
+    headers = passed_on(call.headers, request.header("connection"), route.mapped) + told
     path = call.path
     if route.rewrite is not None:
         path = upstream_path(call.origin, None, fill(route.rewrite, parameters(chosen.route.path, chosen.path)))

@@ -25,10 +25,9 @@ class Pool:
         waiting = self._idle.get(origin)
         while waiting:
             since, connection = waiting.pop()
-            if connection.usable:
-                if asyncio.get_running_loop().time() - since < _IDLE_SECONDS:
-                    return connection
-                connection.close()
+            if connection.usable and asyncio.get_running_loop().time() - since < _IDLE_SECONDS:
+                return connection
+            connection.close()
         return None
 
     async def connect(self, origin: Origin, seconds: float | None) -> Connection:
@@ -54,6 +53,9 @@ class Pool:
             raise CallFailed(504, "did not take the connection in time") from None
         except (OSError, ValueError) as error:  # TLS failures are OSErrors; a name that IDNA refuses is a ValueError
             raise CallFailed(502, f"could not be reached ({type(error).__name__})") from None
+        if origin.scheme == "http" and not connection.usable:  # over TLS, session tickets may come at any time
+            connection.close()
+            raise CallFailed(502, "did not wait for a request")
         return connection
 
     def give_back(self, origin: Origin, connection: Connection) -> None:

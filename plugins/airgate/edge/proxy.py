@@ -13,6 +13,8 @@ from airgate.spec.answer import INTERNAL_ERROR
 from airgate.spec.gateway import HOP_BY_HOP, Forward
 from airgate.spec.message import Request
 
+Header = tuple[bytes, bytes]
+
 _log = logging.getLogger("airgate.edge")
 
 # The gateway puts its own name into this one; the edge sends none.
@@ -86,15 +88,23 @@ class _Streamed:
         """Stream it all."""
         await connection.answered()
         status = connection.status
-        if not 200 <= status <= 599:
-            raise CallFailed(502, f"answered with the status {status}")
         dropped = _NOT_RETURNED_WITHOUT_BODY if status in _WITHOUT_BODY else _NOT_RETURNED
         self.begun = True
         reply = self._reply
-        await reply.start(status, [header for header in connection.headers if header[0] not in dropped])
+        await reply.start(status, _returned(connection.headers, dropped))
         while data := await connection.piece():
             await reply.chunk(data)
         await reply.end()
+
+
+def _returned(headers: list[Header], dropped: frozenset[bytes]) -> list[Header]:
+    """The headers for the client: without those of the connection, and those that `Connection` names as such."""
+    kept = [header for header in headers if header[0] not in dropped]
+    if len(kept) == len(headers):
+        return kept
+    told = b",".join(value for name, value in headers if name == b"connection")
+    named = {name.strip().lower() for name in told.split(b",")}
+    return [header for header in kept if header[0] not in named]
 
 
 async def _while_sending(connection: Connection, upload: Upload, answer: _Streamed) -> None:

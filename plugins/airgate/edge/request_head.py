@@ -41,6 +41,8 @@ def request_head(method: str, call: Forward, *, framed: bool) -> tuple[bytes, in
         declared = next((value for name, value in call.headers if name == "content-length"), None)
         length = int(declared) if declared is not None and declared.isdecimal() else None
         if length is None:
+            if declared is not None:  # never two framings, whatever the server in front lets through
+                lines = [line for line in lines if not line.startswith("content-length:")]
             lines.append("Transfer-Encoding: chunked")
     head = "\r\n".join(lines)
     ends = len(lines) - 1

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import UnsetType
 
+from airgate.edge.named_files import NamedFiles
 from airgate.edge.validation import Rules
 from airgate.edge.validation_rules import CannotCheck, compile_rules
 from airgate.edge.validation_schema import SchemaFiles
@@ -29,6 +30,7 @@ from airgate.spec.extension import (
 from airgate.spec.extension_defaults import STRICT_CALLING, Calling, Limits, Protection
 from airgate.spec.javascript import parse
 from airgate.spec.problem import Problem, at
+from airgate.spec.services import SERVICE_TYPES, Function, ServiceCall, pre_process, service_call
 from airgate.spec.sign_in import SIGN_IN_TYPES
 from airgate.spec.url import Origin, parse_origin
 
@@ -53,6 +55,8 @@ class RoutePlan:
     aggregate: Aggregate | None
     proxied: bool
     signs_in: bool
+    service: ServiceCall | None
+    hook: Function | None
     variables: Mapping[str, object]
     mapped: frozenset[str]
     """Headers, in small letters, that the route's mapping names."""
@@ -80,7 +84,13 @@ class CannotServe(ValueError):
         self.problems = problems
 
 
-def plan(text: str, environment: Mapping[str, str], folder: Path | None, default: Calling = STRICT_CALLING) -> FilePlan:
+def plan(
+    text: str,
+    environment: Mapping[str, str],
+    folder: Path | None,
+    default: Calling = STRICT_CALLING,
+    files: NamedFiles | None = None,
+) -> FilePlan:
     """The policies of a file that the strict checks have passed.
 
     Args:
@@ -88,17 +98,18 @@ def plan(text: str, environment: Mapping[str, str], folder: Path | None, default
         environment: The variables.
         folder: Where the file stands, and the schemas and documents that it names; None for nowhere.
         default: How upstreams are called where neither route nor file says.
+        files: Notes which files are read.
 
     Raises:
         CannotServe: a schema, document or operation that a route names is not there.
     """
     file = _object(substitute(parse(text), environment))
     policies = msgspec.convert(file.get(KEY, {}), FilePolicies)
-    files, missing, routes = SchemaFiles(folder), list[Problem](), list[RoutePlan]()
+    schemas, missing, routes = SchemaFiles(folder, files), list[Problem](), list[RoutePlan]()
     entries = file.get("paths")
     for position, entry in enumerate(entries if isinstance(entries, list) else ()):
         try:
-            routes.append(_route(position, _object(entry), file, policies, files, folder, default))
+            routes.append(_route(position, _object(entry), file, policies, schemas, default))
         except CannotCheck as error:
             cure = "Correct the name, or put the file next to the gateway's"
             missing.append(at(("paths", position, KEY, "validate", error.key), error.what, cure))
@@ -113,8 +124,7 @@ def _route(
     entry: dict[str, object],
     file: Mapping[str, object],
     policies: FilePolicies,
-    files: SchemaFiles,
-    folder: Path | None,
+    schemas: SchemaFiles,
     default: Calling,
 ) -> RoutePlan:
     own = msgspec.convert(entry.get(KEY, {}), RoutePolicies)
@@ -130,13 +140,15 @@ def _route(
         calling=extension_defaults.calling(
             _or(own.upstream, RouteUpstream()), _or(policies.upstream, FileUpstream()), default
         ),
-        rules=None if isinstance(own.validate, UnsetType) else compile_rules(own.validate, files, folder, document),
+        rules=None if isinstance(own.validate, UnsetType) else compile_rules(own.validate, schemas, document),
         rewrite=None if isinstance(own.rewrite, UnsetType) else own.rewrite,
         cache=_cache(own.cache),
         body=own.body,
         aggregate=msgspec.convert(integration, Aggregate) if integration.get("type") == AGGREGATE else None,
         proxied=integration.get("type") in PROXY_TYPES,
         signs_in=integration.get("type") in SIGN_IN_TYPES,
+        service=service_call(integration, file) if integration.get("type") in SERVICE_TYPES else None,
+        hook=pre_process(entry, file),
         variables={**_object(file.get("variables")), **_object(entry.get("variables"))},
         mapped=frozenset(name.lower() for name in mapping),
     )

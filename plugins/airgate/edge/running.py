@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airgate.edge.access_log import AccessLog, open_log
+from airgate.edge.certificate import Certificate, Pair, Tls
 from airgate.edge.guarded_protocol import guarded
 from airgate.edge.loading import Source
 from airgate.edge.metrics import Metrics
-from airgate.edge.server import Beside, Tls, serve
+from airgate.edge.server import Beside, serve
 from airgate.edge.serving import Listener, Serving
 
 
@@ -33,13 +34,19 @@ class Operation:
 class Process:
     """The serving of one file by one process.
 
+    Args:
+        source: The file.
+        text: Its text, checked.
+        operation: How.
+        pair: The certificate to begin with; None for HTTP.
+
     Raises:
         FileRefused: what the file names is gone.
         OSError: the access log cannot be opened.
         MetricsMissing: requests are to be counted, and cannot.
     """
 
-    def __init__(self, source: Source, text: str, operation: Operation) -> None:
+    def __init__(self, source: Source, text: str, operation: Operation, pair: Pair | None) -> None:
         self._source = source
         self._operation = operation
         self.metrics = Metrics() if operation.counted else None
@@ -49,6 +56,7 @@ class Process:
         edge = source.edge(text)
         self._serving = Serving(edge, listeners, ids=source.mode == "strict")
         self._protocol = guarded(edge.front)
+        self._certificate = None if pair is None else Certificate(pair)
 
     async def take(self, text: str) -> None:
         """Serve a new text of the file from now on.
@@ -60,6 +68,11 @@ class Process:
         self._protocol.limits = edge.front
         self._serving.replace(edge)
 
+    async def renew(self, pair: Pair) -> None:
+        """Show another certificate to new connections from now on."""
+        assert self._certificate is not None
+        self._certificate.replace(pair)
+
     def run(self, listener: socket.socket, beside: Sequence[Beside] = (), *, shared: bool = False) -> None:
         """Serve until a signal ends it; `shared` says that other processes serve the listener, too."""
         operation = self._operation
@@ -68,7 +81,7 @@ class Process:
             listener,
             protocol=self._protocol,
             drain_seconds=operation.drain_seconds,
-            tls=operation.tls,
+            certificate=self._certificate,
             beside=beside,
             shared=shared,
         )

@@ -5,23 +5,16 @@ import gc
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import uvicorn
 
+from airgate.edge.certificate import Certificate
 from airgate.edge.exact_target import ExactTarget
 from airgate.edge.last_call import SETTLE_SECONDS, turn_new_away
 from airgate.edge.serving import Serving
 
 _SHUTDOWN_SECONDS = 10.0
-
-
-class Tls(NamedTuple):
-    """Files with the certificate chain and its key, in PEM."""
-
-    certificate: Path
-    key: Path
 
 
 Beside = Callable[["DrainingServer"], Coroutine[None, None, None]]
@@ -36,9 +29,16 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, drain_seconds: float, beside: Sequence[Beside] = (), *, shared: bool = False
+        self,
+        config: uvicorn.Config,
+        drain_seconds: float,
+        beside: Sequence[Beside] = (),
+        *,
+        certificate: Certificate | None = None,
+        shared: bool = False,
     ) -> None:
         super().__init__(config)
+        self._certificate = certificate
         self._shared = shared
         self._drain_seconds = drain_seconds
         self._beside = beside
@@ -46,6 +46,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
+        self.config.ssl = None if self._certificate is None else self._certificate.listening
         await super().startup(sockets)
         self._tasks = [asyncio.create_task(each(self)) for each in self._beside]
 
@@ -74,7 +75,7 @@ def serve(
     *,
     protocol: type[ExactTarget] = ExactTarget,
     drain_seconds: float = _SHUTDOWN_SECONDS,
-    tls: Tls | None = None,
+    certificate: Certificate | None = None,
     beside: Sequence[Beside] = (),
     shared: bool = False,
 ) -> None:
@@ -85,7 +86,7 @@ def serve(
         listener: A listening socket.
         protocol: Reads the connections.
         drain_seconds: How long running requests may take then.
-        tls: Serves HTTPS with it.
+        certificate: Serves HTTPS with it.
         beside: What else runs meanwhile.
         shared: Whether other processes serve the listener, too: then it is not for this one to turn clients away.
     """
@@ -100,10 +101,8 @@ def serve(
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        ssl_certfile=tls and str(tls.certificate),
-        ssl_keyfile=tls and str(tls.key),
     )
-    server = DrainingServer(config, drain_seconds, beside, shared=shared)
+    server = DrainingServer(config, drain_seconds, beside, certificate=certificate, shared=shared)
 
     def end(*_: object) -> None:
         server.should_exit = True

@@ -9,12 +9,12 @@ from airgate.edge.json_body import BadBody, read_json
 from airgate.edge.passage import Handler, Passage
 from airgate.edge.reply import Receive
 from airgate.edge.stage_body import whole_body
-from airgate.edge.whole_call import WholeCalls
+from airgate.edge.whole_call import HttpCalls
 from airgate.spec.extension_references import Sources, uses_body
 from airgate.spec.javascript import MISSING
 
 
-def aggregated(branches: Sequence[Branch], variables: Mapping[str, object], calls: WholeCalls) -> Handler:
+def aggregated(branches: Sequence[Branch], variables: Mapping[str, object], calls: HttpCalls) -> Handler:
     """Make the calls of an aggregation and answer with what came."""
     reads_body = any(
         uses_body(dict(each.headers)) or uses_body(dict(each.query)) or uses_body(each.body) for each in branches

@@ -7,7 +7,7 @@ from typing import Any
 
 from airgate.edge.front import declared_refusal, too_large, too_slow
 from airgate.edge.passage import Handler, Passage, Stage
-from airgate.edge.reply import Receive
+from airgate.edge.read_again import replayed
 from airgate.edge.request_head import has_body
 from airgate.spec.answer import Answer
 
@@ -104,17 +104,3 @@ async def whole_body(passage: Passage) -> bytes:
         passage.body = b"".join(pieces)
         passage.receive = replayed(passage.body, passage.receive)
     return passage.body
-
-
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """A way to receive a body that was read before; what follows it comes from where it came before."""
-    waiting = True
-
-    async def again() -> Message:
-        nonlocal waiting
-        if waiting:
-            waiting = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return again

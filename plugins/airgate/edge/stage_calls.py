@@ -6,10 +6,11 @@ from dataclasses import replace
 from airgate.edge.circuits import Circuits
 from airgate.edge.json_body import BadBody, read_json, write_json
 from airgate.edge.passage import Handler, Passage, PassedReply, Stage
+from airgate.edge.read_again import replayed
 from airgate.edge.refusal import refusal, retry_after
 from airgate.edge.reply import Receive, Reply
 from airgate.edge.request_head import has_body
-from airgate.edge.stage_body import replayed, whole_body
+from airgate.edge.stage_body import whole_body
 from airgate.policy.breaker import Open
 from airgate.policy.budget import RetryBudget
 from airgate.spec.answer import Answer

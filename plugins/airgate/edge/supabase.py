@@ -1,6 +1,7 @@
 """Routes that sign people in with a one-time password of Supabase."""
 
-from airgate.edge.fetching import FetchFailed, Fetching
+from airgate.edge.connection import CallFailed
+from airgate.edge.whole_call import Call, HttpCalls
 from airgate.spec.answer import INTERNAL_ERROR, JSON_TYPE, Answer, json_answer, problem
 from airgate.spec.javascript import parse
 from airgate.spec.supabase_routes import Incomplete, SupabaseKind, SupabaseRoute, supabase_call
@@ -14,13 +15,13 @@ _FAILED: dict[SupabaseKind, tuple[str, str]] = {
 }
 
 
-async def one_time_password(route: SupabaseRoute, body: bytes, fetching: Fetching) -> Answer:
+async def one_time_password(route: SupabaseRoute, body: bytes, calls: HttpCalls) -> Answer:
     """The answer to a request to such a route.
 
     Args:
         route: What the route does.
         body: The body of the request.
-        fetching: Makes the request to Supabase.
+        calls: Makes the request to Supabase.
     """
     try:
         posted = parse(body.decode("utf-8", "replace"))
@@ -38,8 +39,8 @@ async def one_time_password(route: SupabaseRoute, body: bytes, fetching: Fetchin
     path, sent = call
     try:
         url = f"{route.project.url}{path}"
-        answer = await fetching.fetch("POST", url, route.project.headers, sent, _FETCH_SECONDS)
-    except FetchFailed as failed:
+        answer = await calls.call(Call.to("POST", url, route.project.headers, sent, _FETCH_SECONDS))
+    except CallFailed as failed:
         return _failed(route, failed.status, f"Supabase {failed.what}.")
     if answer.succeeded:
         return Answer(200, (JSON_TYPE, *(((b"cache-control", b"no-store"),) if route.strict else ())), answer.body)

@@ -1,13 +1,11 @@
 """From `validate` of a route to what is checked; whatever files it names must be there when the edge starts."""
 
-from pathlib import Path
-
 from msgspec import UnsetType
 
 from airgate.edge.validation import Rules, Schema, SchemaRules
 from airgate.edge.validation_operation import OperationRules
 from airgate.edge.validation_schema import SchemaFiles
-from airgate.openapi import open_document, problems
+from airgate.openapi import problems
 from airgate.openapi.errors import DocumentError
 from airgate.openapi.styles import unsupported
 from airgate.spec.extension import JsonSchema, Validate
@@ -27,13 +25,12 @@ class CannotCheck(ValueError):
         self.what = what
 
 
-def compile_rules(settings: Validate, files: SchemaFiles, folder: Path | None, document: str | None) -> Rules:
+def compile_rules(settings: Validate, files: SchemaFiles, document: str | None) -> Rules:
     """The rules of a route.
 
     Args:
         settings: `validate` of the route.
-        files: Schemas in the folder of the gateway's file.
-        folder: That folder, where OpenAPI documents stand too.
+        files: Schemas and OpenAPI documents in the folder of the gateway's file.
         document: The OpenAPI document of the whole file.
 
     Raises:
@@ -49,7 +46,7 @@ def compile_rules(settings: Validate, files: SchemaFiles, folder: Path | None, d
     if named is None:
         raise CannotCheck("operation", "no OpenAPI document is named")
     try:
-        opened = open_document(named if "://" in named else (folder or Path()) / named)
+        opened = files.document(named)
     except DocumentError as error:
         raise CannotCheck("document", str(error)) from None
     broken = problems(opened)

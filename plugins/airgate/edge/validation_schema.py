@@ -1,13 +1,14 @@
-"""Makes validators of the schemas under `validate`, with the files next to the gateway's file that they refer to."""
+"""The schemas and OpenAPI documents under `validate`, with the files next to the gateway's file that they refer to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airgate.edge.named_files import NamedFiles
 from airgate.edge.validation import Schema
-from airgate.openapi.errors import DocumentError
+from airgate.openapi import Document, DocumentError, open_document
 from airgate.openapi.library import Library
 from airgate.spec.extension import JsonSchema
 
@@ -20,10 +21,35 @@ _DEEPEST = 16
 
 
 class SchemaFiles:
-    """The folder of the gateway's file. References lead to files in it and nowhere else; None is no folder."""
+    """The folder of the gateway's file.
 
-    def __init__(self, folder: Path | None) -> None:
-        self._library = Library("{}", "validate", None if folder is None else _reader(folder))
+    Args:
+        folder: Where it is. References of schemas lead to files in it and nowhere else; None is no folder.
+        files: Notes which files are read.
+    """
+
+    def __init__(self, folder: Path | None, files: NamedFiles | None = None) -> None:
+        self._folder = folder
+        self._files = NamedFiles() if files is None else files
+        self._library = Library("{}", "validate", None if folder is None else self._neighbours(folder))
+        self._documents: dict[str, Document] = {}
+
+    def document(self, named: str) -> Document:
+        """An OpenAPI document: a path from the folder, or `package://package.name/path/in/it`.
+
+        Raises:
+            DocumentError: it cannot be read or is of another version.
+        """
+        if "://" in named:
+            return open_document(named)
+        if named not in self._documents:
+            path = (self._folder or Path()) / named
+            try:
+                text = self._files.read(path)
+            except OSError as error:
+                raise DocumentError(f"the OpenAPI document {path} cannot be read: {error.strerror}") from None
+            self._documents[named] = Document(Library(text, path.name, self._neighbours(path.parent)))
+        return self._documents[named]
 
     def schema(self, schema: JsonSchema) -> Schema:
         """A schema (2020-12) whose references are all there.
@@ -64,16 +90,14 @@ class SchemaFiles:
         validator = Draft202012Validator({"$ref": _BASE}, registry=registry, format_checker=checker)
         return Schema(validator, _end_of_references(schema, registry.resolver(_BASE)))
 
+    def _neighbours(self, folder: Path) -> Callable[[str], bytes]:
+        top = folder.resolve()
 
-def _reader(folder: Path) -> Any:
-    top = folder.resolve()
+        def read(name: str) -> bytes:
+            (top / name).resolve().relative_to(top)  # raises ValueError for what leads out
+            return self._files.read(top / name)  # a link that is turned to another file is a change, too
 
-    def read(name: str) -> bytes:
-        target = (top / name).resolve()
-        target.relative_to(top)  # raises ValueError for what leads out
-        return target.read_bytes()
-
-    return read
+        return read
 
 
 def _end_of_references(schema: JsonSchema, resolver: Resolver[Any]) -> object:

@@ -1,17 +1,20 @@
-"""Upstream calls whose answer is wanted whole, as a branch of an aggregation: bounded in time and in bytes."""
+"""Calls whose answer is wanted whole, as a key set or a branch of an aggregation: bounded in time and in bytes."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+from airgate.edge.connection import CallFailed
+from airgate.spec.url import HTTP_SCHEMES, Origin, escape_query, parse_origin
 
-from airgate.spec.url import Origin
+if TYPE_CHECKING:
+    import aiohttp
 
 _IDLE_SECONDS = 4.0  # before uvicorn and Node close theirs
+_MOST_BYTES = 1024 * 1024
+
+Headers = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,49 +25,44 @@ class Call:
     origin: Origin
     path: str
     query: str
-    headers: Sequence[tuple[str, str]]
+    headers: Headers
     body: bytes | None
     timeout: float
-    limit: int
+    limit: int = _MOST_BYTES
+
+    @classmethod
+    def to(cls, method: str, url: str, headers: Headers, body: bytes | None, timeout: float) -> "Call":
+        """A call of a URL.
+
+        Raises:
+            CallFailed: it cannot be called.
+        """
+        try:
+            origin = parse_origin(url)
+        except ValueError as error:
+            raise CallFailed(502, f"cannot be asked: {error}") from None
+        if origin.scheme not in HTTP_SCHEMES:
+            raise CallFailed(502, "cannot be asked: it is not an http or https URL")
+        query = escape_query(url.partition("#")[0].partition("?")[2].encode("utf-8", "replace"))
+        return cls(method, origin, origin.path, query, headers, body, timeout)
 
 
 @dataclass(frozen=True, slots=True)
 class WholeAnswer:
-    """What came back: the body decompressed, header names in small letters."""
+    """What came back: header names in small letters, the body decompressed."""
 
     status: int
-    media_type: str
+    headers: Mapping[str, str]
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
-
-class CallFailed(Exception):
-    """No usable answer came.
-
-    Args:
-        status: What a gateway says of it: 502, or 504 when time ran out.
-        what: What happened, in words that follow the server's name.
-    """
-
-    def __init__(self, status: int, what: str) -> None:
-        super().__init__(what)
-        self.status = status
-        self.what = what
-
-
-class WholeCalls(Protocol):
-    """Makes calls."""
-
-    async def call(self, call: Call) -> WholeAnswer:
-        """Make a call; cancelled, it closes the connection.
-
-        Raises:
-            CallFailed: no usable answer came.
-        """
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status says so."""
+        return 200 <= self.status < 300
 
 
 class HttpCalls:
-    """Calls over connections of their own, which answers in between keep open."""
+    """Makes calls over connections of its own, which stay open for a moment. The HTTP client is loaded by the first."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -75,11 +73,13 @@ class HttpCalls:
             await self._session.close()
 
     async def call(self, call: Call) -> WholeAnswer:
-        """Make a call.
+        """Make a call; redirects are not followed. Cancelled, it closes the connection.
 
         Raises:
             CallFailed: no usable answer came.
         """
+        import aiohttp
+
         try:
             async with asyncio.timeout(call.timeout):
                 return await self._call(call)
@@ -89,6 +89,9 @@ class HttpCalls:
             raise CallFailed(502, f"could not be reached or broke off ({type(error).__name__})") from None
 
     async def _call(self, call: Call) -> WholeAnswer:
+        from multidict import CIMultiDict
+        from yarl import URL
+
         origin = call.origin
         url = URL.build(
             scheme=origin.scheme,
@@ -111,9 +114,11 @@ class HttpCalls:
                     raise CallFailed(502, f"answered with more than {call.limit} bytes")
                 pieces.append(piece)
             received = {name.lower(): value for name, value in response.headers.items()}
-            return WholeAnswer(response.status, received.get("content-type", ""), b"".join(pieces), received)
+            return WholeAnswer(response.status, received, b"".join(pieces))
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS),

@@ -5,8 +5,9 @@ import os
 import socket
 import sys
 
-from airgate.edge.control import Change, Served, encoded, received, received_first
+from airgate.edge.control import Change, Served, encoded, order, received_first
 from airgate.edge.loading import FileRefused, Source
+from airgate.edge.named_files import NamedFiles
 from airgate.edge.running import Process, log_to_stderr
 from airgate.edge.server import DrainingServer
 
@@ -18,14 +19,20 @@ def main() -> int:
     start = received_first(control)
     if start is None:
         return 0
-    process = Process(Source(start.path, start.mode, start.settings, os.environ), start.text, start.operation)
+    files = NamedFiles(start.files)
+    source = Source(start.path, start.mode, start.settings, os.environ, files, start.stand_ins)
+    process = Process(source, start.text, start.operation, start.pair)
 
     async def obey(server: DrainingServer) -> None:
         reader, writer = await asyncio.open_connection(sock=control)
         writer.write(encoded(Served()))
-        while (change := await received(reader, Change)) is not None:
+        while (told := await order(reader)) is not None:
             try:
-                await process.take(change.text)
+                if isinstance(told, Change):
+                    files.begin(told.files)
+                    await process.take(told.text)
+                else:
+                    await process.renew(told.pair)
             except FileRefused as refused:
                 writer.write(encoded(Served("\n".join(refused.lines))))
             else:

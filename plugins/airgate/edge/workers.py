@@ -12,7 +12,10 @@ import sys
 from asyncio.subprocess import Process as Child
 from collections.abc import Awaitable, Callable
 
-from airgate.edge.control import Change, Served, Start, encoded, received
+from msgspec.structs import replace
+
+from airgate.edge.certificate import Pair
+from airgate.edge.control import Change, Order, Renewal, Served, Start, answer, encoded
 from airgate.edge.last_call import SETTLE_SECONDS, turn_new_away
 from airgate.edge.loading import Source
 
@@ -32,10 +35,11 @@ class _Worker:
         self.child = child
         self._reader = reader
         self._writer = writer
+        self._turn = asyncio.Lock()
 
     @classmethod
     async def started(cls, listener: socket.socket, start: Start) -> "_Worker":
-        """A worker that may begin; `answer` tells when it serves."""
+        """A worker that may begin; `serves` tells when it does."""
         here, there = socket.socketpair()
         with there:
             descriptors = (listener.fileno(), there.fileno())
@@ -47,14 +51,23 @@ class _Worker:
         writer.write(encoded(start))
         return cls(child, reader, writer)
 
-    def tell(self, text: str) -> None:
-        self._writer.write(encoded(Change(text)))
+    async def obeys(self, order: Order) -> bool:
+        """Tell it something; whether it serves that now."""
+        async with self._turn:  # an answer belongs to one order
+            self._writer.write(encoded(order))
+            said = await self._answer()
+        return said is not None and said.refused is None
 
-    async def answer(self) -> Served | None:
-        """What it says to the last text; None when it is gone, or too slow."""
+    async def serves(self) -> bool:
+        """Whether it serves what it began with."""
+        async with self._turn:
+            return await self._answer() is not None
+
+    async def _answer(self) -> Served | None:
+        """What it says; None when it is gone, or too slow."""
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await received(self._reader, Served)
+                return await answer(self._reader)
         except TimeoutError:
             return None
 
@@ -97,13 +110,19 @@ class Workers:
             FileRefused: it is not served.
         """
         await asyncio.to_thread(self._source.next, text)
-        self._start.text = text
+        self._start = replace(self._start, text=text, files=self._source.files.contents)
+        await self._tell(Change(text, self._start.files))
+
+    async def renew(self, pair: Pair) -> None:
+        """Have all of them show another certificate."""
+        self._start = replace(self._start, pair=pair)
+        await self._tell(Renewal(pair))
+
+    async def _tell(self, order: Order) -> None:
         told = list(self._serving)
-        for worker in told:
-            worker.tell(text)
-        for worker, said in zip(told, await asyncio.gather(*(worker.answer() for worker in told)), strict=True):
-            if said is None or said.refused is not None:
-                _log.error("a worker did not take over the changed file and is replaced")
+        for worker, obeyed in zip(told, await asyncio.gather(*(worker.obeys(order) for worker in told)), strict=True):
+            if not obeyed:
+                _log.error("a worker did not take over the change and is replaced")
                 worker.signal(signal.SIGKILL)
 
     async def run(self, beside: Callable[[], Awaitable[None]]) -> int:
@@ -127,16 +146,15 @@ class Workers:
     async def _keep(self) -> int:
         """Have one worker, whatever happens to it; the exit code of the last one."""
         while True:
-            worker = await _Worker.started(self._listener, self._start)
+            start = self._start
+            worker = await _Worker.started(self._listener, start)
             self._all.add(worker)
             if self._ending.is_set():
                 worker.signal(signal.SIGTERM)
-            text = self._start.text
-            if await worker.answer() is not None:
+            if await worker.serves():
                 self._serving.add(worker)
-                if text != self._start.text:  # changed meanwhile
-                    worker.tell(self._start.text)
-                    await worker.answer()
+                if start is not self._start:  # changed meanwhile
+                    await self._bring_up_to_date(worker)
             served = worker in self._serving
             code = await self._end_of(worker)
             self._serving.discard(worker)
@@ -149,6 +167,14 @@ class Workers:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 if self._ending.is_set():
                     return code
+
+    async def _bring_up_to_date(self, worker: _Worker) -> None:
+        now = self._start
+        obeyed = await worker.obeys(Change(now.text, now.files))
+        if obeyed and now.pair is not None:
+            obeyed = await worker.obeys(Renewal(now.pair))
+        if not obeyed:
+            worker.signal(signal.SIGKILL)
 
     async def _end_of(self, worker: _Worker) -> int:
         """The exit code of a worker, which is killed when it takes too long to end."""

@@ -49,5 +49,5 @@ UNCAUGHT = Answer(500, (), b"", with_cors=False)
 PREFLIGHT = Answer(204)
 EMPTY_STATIC = Answer(200, (JSON_TYPE,))
 
-AMBIGUOUS_PATH = problem(400, "The path hides a '..' behind an escape.", with_cors=True)
+AMBIGUOUS_PATH = problem(400, "The path hides a '..' behind an escape, or has a bad escape in it.", with_cors=True)
 """Strict mode's answer to a path that routing and upstream could read differently."""

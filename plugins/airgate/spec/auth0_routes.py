@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from airgate.spec.auth0_tokens import KeySetVerifier, key_set_verifier
 from airgate.spec.claims import Expected
 from airgate.spec.javascript import MISSING, stringify, to_text
+from airgate.spec.services import Function
 from airgate.spec.url import absolute_url
 
 Auth0Kind = Literal["auth0_callback", "auth0_userinfo", "auth0_callback_redirect", "auth0_refresh"]
@@ -109,12 +110,12 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Auth0Route:
-    """What a route does. `fails` says that it ends in a hook of a Worker, which the edge does not have."""
+    """What a route does. `post_process` is called at the end of a callback, before the tokens are given out."""
 
     kind: Auth0Kind
     tenant: Tenant | None
     strict: bool
-    fails: bool = False
+    post_process: Function | None = None
 
 
 def digest(text: str) -> str:

@@ -7,10 +7,11 @@ from typing import Protocol
 
 from airgate.spec.answer import Answer, json_answer, problem
 from airgate.spec.auth0_tokens import key_set_verifier
+from airgate.spec.jws import is_canonical
 from airgate.spec.jwt import verifier
 from airgate.spec.keyset import KeySet
 from airgate.spec.need import NeedKeys
-from airgate.spec.refused import KeysUnavailable, NoToken, Refused
+from airgate.spec.refused import KeysUnavailable, NoToken, Refused, malformed
 from airgate.spec.supabase_tokens import supabase_verifier
 
 Claims = dict[str, object]
@@ -55,6 +56,8 @@ class Authorizer:
         token = bearer_token(authorization)
         if token is None:
             return refusal(NoToken(), strict=self.strict)
+        if self.strict and not _is_exact(authorization, token):
+            return refusal(malformed(), strict=True)
         try:
             found = self.verifier.claims(token, now)
         except Refused as refused:
@@ -108,3 +111,11 @@ def bearer_token(authorization: str | None) -> str | None:
     if authorization is None or not authorization.startswith("Bearer "):
         return None
     return authorization.split(" ")[1]
+
+
+def _is_exact(authorization: str | None, token: str) -> bool:
+    """Whether a header is the token and nothing more, in its one spelling.
+
+    The upstream could read the rest, and whoever lists tokens take a second spelling for another one.
+    """
+    return authorization is not None and len(authorization) == len("Bearer ") + len(token) and is_canonical(token)

@@ -7,6 +7,7 @@ from airgate.spec.check_origins import origin_problems
 from airgate.spec.check_policies import file_policy_problems, unserved_problems
 from airgate.spec.check_routes import route_problems
 from airgate.spec.check_secrets import secret_problems
+from airgate.spec.check_services import granted_problems, service_list_problems, unserved_services
 from airgate.spec.check_sign_in import sign_in_problems
 from airgate.spec.cors import LIST_KEYS
 from airgate.spec.environment import references, substitute
@@ -26,7 +27,8 @@ def problems(text: str, environment: Mapping[str, str], *, policies: bool = Fals
     """All problems of a file, at most one for each place; an empty list means that strict mode serves it.
 
     `text` is the file, `environment` holds the variables. `policies` says that whoever asks carries out what stands
-    under `x-airgate`; else a file with policies is refused, as they would silently not hold. Nothing is raised.
+    under `x-airgate`, and has stand-ins for services looked for; else a file with policies is refused, as they would
+    silently not hold, and one with services or hooks. Nothing is raised.
     """
     try:
         file = parse(text)
@@ -38,11 +40,12 @@ def problems(text: str, environment: Mapping[str, str], *, policies: bool = Fals
     first: dict[str, Problem] = {}
     for found in (*_all(file, environment), *(() if policies else unserved_problems(file))):
         first.setdefault(found.pointer, found)
-    return list(first.values())
+    return list(first.values()) or ([] if policies else list(unserved_services(file)))
 
 
 def _all(file: dict[str, object], environment: Mapping[str, str]) -> Iterator[Problem]:
     yield from _variable_problems(file, environment)
+    yield from granted_problems(file, environment)
     yield from secret_problems(file)
     served = substitute(file, environment)
     if not isinstance(served, dict):  # cannot happen: an object stays an object
@@ -55,6 +58,7 @@ def _all(file: dict[str, object], environment: Mapping[str, str]) -> Iterator[Pr
         yield from _cors_problems(served["cors"])
         yield from origin_problems(served["cors"])
     yield from not_an_object(("variables",), served.get("variables", {}))
+    yield from service_list_problems(served)
     yield from file_policy_problems(served)
     yield from route_problems(served)
     yield from sign_in_problems(served, environment)

@@ -2,22 +2,22 @@
 
 from collections.abc import Iterator
 
-from airgate.spec import check_aggregate
+from airgate.spec import check_aggregate, check_services
 from airgate.spec.authorizer import KNOWN_TYPES
+from airgate.spec.check_mapping import mapping_problems
 from airgate.spec.check_policies import route_policy_problems
 from airgate.spec.check_shadow import shadow_problems
 from airgate.spec.config import PROXY_TYPES
 from airgate.spec.extension import KEY
-from airgate.spec.mapping import is_header_name
 from airgate.spec.problem import Path, Problem, at, not_an_object, unknown_keys
 from airgate.spec.routing import WILDCARD, is_parameter
+from airgate.spec.services import SERVICE_TYPES
 from airgate.spec.sign_in import SIGN_IN_TYPES
 from airgate.spec.url import canonical_path, normalise_path
 
 _ROUTE_KEYS = ("method", "path", "integration", "auth", "mapping", "variables", "response", "pre_process", KEY)
 _INTEGRATION_KEYS = ("type", "server", "binding", "function", "post_process")
 _METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "ANY")
-_LATER = ("service", "service_binding")
 
 
 def route_problems(file: dict[str, object]) -> Iterator[Problem]:
@@ -44,7 +44,8 @@ def route_problems(file: dict[str, object]) -> Iterator[Problem]:
         yield from _auth_problems((*here, "auth"), route.get("auth", False), guard=guard)
         yield from _integration_problems(here, route, file, aliases)
         yield from route_policy_problems(here, route, file)
-        yield from _mapping_problems((*here, "mapping"), route.get("mapping", {}))
+        variables = {**_variables(file), **_variables(route)}
+        yield from mapping_problems((*here, "mapping"), route.get("mapping", {}), variables)
         yield from not_an_object((*here, "variables"), route.get("variables", {}))
     yield from shadow_problems(routes)
 
@@ -86,7 +87,7 @@ def _integration_problems(
     here: Path, route: dict[str, object], file: dict[str, object], aliases: list[object]
 ) -> Iterator[Problem]:
     if "pre_process" in route:
-        yield at((*here, "pre_process"), "hooks are not supported yet", "Remove it for the edge")
+        yield from check_services.hook_problems((*here, "pre_process"), route["pre_process"], route, file)
     if "integration" not in route:
         return
     integration, here = route["integration"], (*here, "integration")
@@ -97,12 +98,14 @@ def _integration_problems(
     if kind == check_aggregate.TYPE:
         yield from check_aggregate.aggregate_problems(here, integration, route, file, aliases)
         return
+    if kind in SERVICE_TYPES:
+        yield from check_services.integration_problems(here, integration, route, file)
+        return
     yield from unknown_keys(here, integration, _INTEGRATION_KEYS)
-    if kind in _LATER:
-        yield at((*here, "type"), f"the integration type {kind!r} is not supported yet", "Use the type 'http_proxy'")
-    elif kind in SIGN_IN_TYPES:
+    yield from check_services.post_process_problems((*here, "post_process"), integration, file)
+    if kind in SIGN_IN_TYPES:
         return  # `check_sign_in` looks at what they need
-    elif kind not in PROXY_TYPES:
+    if kind not in PROXY_TYPES:
         yield at((*here, "type"), "the integration type is missing or unknown", "Use the type 'http_proxy'")
     elif integration.get("server") not in aliases:
         known = ", ".join(repr(alias) for alias in aliases) or "none yet"
@@ -110,18 +113,6 @@ def _integration_problems(
         yield at((*here, "server"), what, f"Add it to servers; there are: {known}")
 
 
-def _mapping_problems(here: Path, mapping: object) -> Iterator[Problem]:
-    if not isinstance(mapping, dict):
-        yield from not_an_object(here, mapping)
-        return
-    yield from unknown_keys(here, mapping, ("headers", "query"))
-    for place in ("headers", "query"):
-        templates = mapping.get(place, {})
-        if not isinstance(templates, dict):
-            yield from not_an_object((*here, place), templates)
-            continue
-        for name, template in templates.items():
-            if not isinstance(template, str):
-                yield at((*here, place, name), "the template is not a text", "Write a text such as $request.jwt.sub")
-            elif place == "headers" and not is_header_name(name):
-                yield at((*here, place, name), "it is no header name", "Use letters, digits and hyphens")
+def _variables(place: dict[str, object]) -> dict[str, object]:
+    variables = place.get("variables")
+    return variables if isinstance(variables, dict) else {}

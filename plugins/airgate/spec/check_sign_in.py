@@ -29,8 +29,6 @@ def sign_in_problems(file: Mapping[str, object], environment: Mapping[str, str])
             continue
         here: Path = ("paths", position, "integration")
         used.setdefault(kind, position)
-        if isinstance(integration, dict) and "post_process" in integration:
-            yield at((*here, "post_process"), "the edge runs no hooks", "Remove it for the edge")
         if kind in AUTH0_KINDS and settings.get("type") != "auth0":
             what = "the application at Auth0 is described by an authorizer of the type 'auth0'"
             yield at((*here, "type"), what, "Add that authorizer")

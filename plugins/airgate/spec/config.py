@@ -9,6 +9,7 @@ from airgate.spec.answer import EMPTY_STATIC, INTERNAL_ERROR, NO_MATCH, UNCAUGHT
 from airgate.spec.environment import substitute
 from airgate.spec.javascript import MISSING, equal, parse, truthy
 from airgate.spec.routing import RouteTable
+from airgate.spec.services import SERVICE_TYPES, Function, ServiceCall, pre_process, service_call
 from airgate.spec.sign_in import SignIn, sign_in_route
 from airgate.spec.target import stripped_prefix
 from airgate.spec.url import HTTP_SCHEMES, Origin, parse_origin
@@ -31,14 +32,18 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One compiled route: when it matches, whether it is guarded, and what it does (an answer, a call, a sign-in)."""
+    """One compiled route: when it matches, whether it is guarded, and what it does.
+
+    That is an answer, a call of a server or of a service, or a sign-in. `hook` is called before it.
+    """
 
     position: int
     """In the file's list of routes."""
     method: object
     path: str
     guarded: bool
-    action: Answer | Proxy | SignIn
+    action: Answer | Proxy | SignIn | ServiceCall
+    hook: Function | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,44 +138,24 @@ def _route(
         path=str(entry["path"]),
         guarded=judge is not None and truthy(entry.get("auth")),
         action=_action(entry, file, environment, mode),
+        hook=pre_process(entry, file),
     )
 
 
 def _action(
     entry: dict[str, object], file: dict[str, object], environment: Mapping[str, str], mode: Mode
-) -> Answer | Proxy | SignIn:
+) -> Answer | Proxy | SignIn | ServiceCall:
     integration = entry.get("integration")
     if not truthy(integration):
         return _static(entry)
     options = integration if isinstance(integration, dict) else {}
-    hook = entry.get("pre_process")
-    if isinstance(hook, dict) and _known(bindings(file), hook.get("binding", MISSING)):
-        return INTERNAL_ERROR  # the edge binds no other Workers, so a hook that exists cannot be called
     kind = options.get("type")
     if kind in PROXY_TYPES:
         return _proxy(entry, options.get("server", MISSING), file, mode)
-    if kind in ("service", "service_binding"):
-        known = file.get("services") if kind == "service" else bindings(file)
-        return INTERNAL_ERROR if _known(known, options.get("binding", MISSING)) else NO_MATCH
-    sign_in = sign_in_route(options, file.get("authorizer"), environment, strict=mode == "strict")
+    if kind in SERVICE_TYPES:
+        return service_call(options, file) or NO_MATCH
+    sign_in = sign_in_route(options, file, environment, strict=mode == "strict")
     return _static(entry) if sign_in is None else sign_in
-
-
-def bindings(file: dict[str, object]) -> list[object]:
-    """All service bindings; `servicesBindings` is the old spelling, whose new aliases are appended."""
-    found: list[object] = []
-    for key in ("serviceBindings", "servicesBindings"):
-        entries = file.get(key)
-        for entry in entries if isinstance(entries, list) else ():
-            alias = entry.get("alias") if isinstance(entry, dict) else None
-            if key == "serviceBindings" or (truthy(alias) and not _known(found, alias)):
-                found.append(entry)
-    return found
-
-
-def _known(entries: object, alias: object) -> bool:
-    listed = entries if isinstance(entries, list) else []
-    return any(isinstance(entry, dict) and equal(entry.get("alias", MISSING), alias) for entry in listed)
 
 
 def _static(entry: dict[str, object]) -> Answer:

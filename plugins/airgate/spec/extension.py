@@ -22,6 +22,7 @@ Rates: TypeAlias = Text | list[Text]
 Json: TypeAlias = Any
 """Any JSON value; msgspec makes a schema for it under this name only."""
 JsonSchema: TypeAlias = dict[str, Json] | bool
+Variable: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 Name: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$")]
 HeaderName: TypeAlias = Annotated[str, Meta(pattern="^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
 
@@ -152,6 +153,12 @@ class RoutePolicies(Struct, frozen=True, forbid_unknown_fields=True):
     body: Annotated[Json | UnsetType, Meta(description="JSON body for the server, with references in it")] = UNSET
 
 
+class FileServices(Struct, frozen=True, forbid_unknown_fields=True):
+    """What services and hooks are given."""
+
+    env: Annotated[list[Variable], Meta(description="Names of the variables that services and hooks are given")] = []
+
+
 class FilePolicies(Struct, frozen=True, forbid_unknown_fields=True):
     """`x-airgate` of the whole file."""
 
@@ -170,6 +177,7 @@ class FilePolicies(Struct, frozen=True, forbid_unknown_fields=True):
         UNSET
     )
     cache: Annotated[CacheMemory | UnsetType, Meta(description="Memory of the cache")] = UNSET
+    services: Annotated[FileServices | UnsetType, Meta(description="What services and hooks are given")] = UNSET
 
 
 class BranchMapping(Struct, frozen=True, forbid_unknown_fields=True):

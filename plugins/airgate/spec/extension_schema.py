@@ -8,8 +8,11 @@ import sys
 
 import msgspec
 
+from airgate.spec.check_aggregate import TYPE as AGGREGATE
+from airgate.spec.config import PROXY_TYPES
 from airgate.spec.cors import LIST_KEYS
 from airgate.spec.extension import KEY, Aggregate, FilePolicies, RoutePolicies
+from airgate.spec.services import CALLBACK, SERVICE, SERVICE_BINDING, SERVICE_TYPES
 from airgate.spec.token_rules import TokenRules
 
 _TEXT = {"type": "string"}
@@ -36,10 +39,10 @@ def file_schema() -> dict[str, object]:
                 "$schema": _TEXT,
                 "title": _TEXT,
                 "description": _TEXT,
-                "servers": {"type": "array", "items": _closed({"alias": _TEXT, "url": _TEXT}, ("alias", "url"))},
-                "services": {"type": "array"},
-                "serviceBindings": {"type": "array"},
-                "servicesBindings": {"type": "array"},
+                "servers": _named("url"),
+                "services": _named("entrypoint"),
+                "serviceBindings": _named("binding"),
+                "servicesBindings": _named("binding"),
                 "cors": {"anyOf": [{"type": "boolean"}, _cors()]},
                 "authorizer": {"oneOf": [_authorizer(kind, tokens) for kind in _AUTHORIZER]},
                 "variables": _OBJECT,
@@ -61,6 +64,11 @@ def _closed(properties: dict[str, object], required: tuple[str, ...] = ()) -> di
     }
 
 
+def _named(key: str) -> dict[str, object]:
+    """A list of aliases and what they stand for."""
+    return {"type": "array", "items": _closed({"alias": _TEXT, key: _TEXT}, ("alias", key))}
+
+
 def _cors() -> dict[str, object]:
     lists: dict[str, object] = dict.fromkeys(LIST_KEYS, _TEXTS)
     return _closed({**lists, "allow_credentials": {"type": "boolean"}, "max_age": {"type": "number", "minimum": 0}})
@@ -75,21 +83,26 @@ def _route(policies: object, aggregate: object) -> dict[str, object]:
     mapping: dict[str, object] = {
         place: {"type": "object", "additionalProperties": _TEXT} for place in ("headers", "query")
     }
-    proxy = _closed({"type": {"enum": ["http_proxy", "http"]}, "server": _TEXT}, ("type", "server"))
+    proxy = _closed({"type": {"enum": list(PROXY_TYPES)}, "server": _TEXT}, ("type", "server"))
+    service = _closed({"type": {"const": SERVICE}, "binding": _TEXT}, ("type", "binding"))
+    function: dict[str, object] = {"binding": _TEXT, "function": _TEXT}
+    bound = _closed({"type": {"const": SERVICE_BINDING}, **function}, ("type", *function))
+    callback = _closed({"type": {"const": CALLBACK}, "post_process": bound}, ("type",))
+    known = [*PROXY_TYPES, AGGREGATE, *SERVICE_TYPES, CALLBACK]
     other: dict[str, object] = {
         "type": "object",
-        "properties": {"type": {"type": "string", "not": {"enum": ["http_proxy", "http", "aggregate"]}}},
+        "properties": {"type": {"type": "string", "not": {"enum": known}}},
         "required": ["type"],
     }
     properties: dict[str, object] = {
         "method": {"anyOf": [{"enum": list(_METHODS)}, _VARIABLE]},
         "path": {"anyOf": [{"type": "string", "pattern": "^/"}, _VARIABLE]},
-        "integration": {"anyOf": [proxy, aggregate, other]},
+        "integration": {"anyOf": [proxy, aggregate, service, bound, callback, other]},
         "auth": {"type": "boolean"},
         "mapping": _closed(mapping),
         "variables": _OBJECT,
         "response": {},
-        "pre_process": _OBJECT,
+        "pre_process": _closed(function, tuple(function)),
         KEY: policies,
     }
     return _closed(properties, ("method", "path"))

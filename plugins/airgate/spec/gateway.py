@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airgate.spec.answer import AMBIGUOUS_PATH, INTERNAL_ERROR, NO_MATCH, PREFLIGHT, Answer
+from airgate.spec.answer import AMBIGUOUS_PATH, NO_MATCH, PREFLIGHT, Answer
 from airgate.spec.config import Gateway, Proxy, Route
-from airgate.spec.mapping import BadHeader, forwarded_query
+from airgate.spec.mapping import UNMAPPED, BadHeader, forwarded_query
 from airgate.spec.message import Request, header_text
 from airgate.spec.need import NeedKeys
+from airgate.spec.path_readings import TWO_READINGS, has_one_reading
+from airgate.spec.services import ServiceCall
 from airgate.spec.sign_in import SignIn
 from airgate.spec.target import upstream_path
 from airgate.spec.url import Origin, canonical_path, normalise_path
@@ -19,7 +21,6 @@ HOP_BY_HOP = frozenset(
 
 # `Host` and the framing are the connection's business; `Expect` is answered by the edge itself.
 _NOT_FORWARDED = HOP_BY_HOP | {b"host", b"expect"}
-_NOT_MAPPED = frozenset(name.decode() for name in _NOT_FORWARDED) | {"content-length"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ Claims = Mapping[str, object] | None
 """What a caller's token says; None on a route that asks for none."""
 
 Admission = Answer | Claims
-Outcome = Answer | Forward | SignIn
+Outcome = Answer | Forward | SignIn | ServiceCall
 
 
 def decide(gateway: Gateway, request: Request, now: float) -> Outcome | NeedKeys[Outcome]:
     """What to do with a request; `now`, in seconds since 1970, is when its token must be valid.
 
-    `choose`, `admit` and `act` in one. Where keys are needed first, resuming gives the outcome.
+    `choose`, `admit` and `act` in one, without the hook of the route. Where keys are needed first, resuming gives the
+    outcome.
     """
     chosen = choose(gateway, request)
     if isinstance(chosen, Answer):
@@ -75,9 +77,17 @@ def choose(gateway: Gateway, request: Request) -> Answer | Chosen:
             return AMBIGUOUS_PATH
         path = canonical
     routes = gateway.routes.matches(request.method, path)
+    if gateway.mode == "strict" and ("%" in path or ";" in path or path[-1] == "/"):
+        to_server = bool(routes) and isinstance(routes[0].action, Proxy)  # nobody else has a reading of its own
+        if to_server and not has_one_reading(path, lambda read: _first(gateway, request, read)):
+            return TWO_READINGS
     if gateway.cors and request.method == "OPTIONS" and not any(route.method == "OPTIONS" for route in routes):
         return PREFLIGHT
     return Chosen(routes[0], path) if routes else NO_MATCH
+
+
+def _first(gateway: Gateway, request: Request, path: str) -> Route | None:
+    return next(iter(gateway.routes.matches(request.method, path)), None)
 
 
 def admit(gateway: Gateway, route: Route, request: Request, now: float) -> Admission | NeedKeys[Admission]:
@@ -98,21 +108,21 @@ def _known(gateway: Gateway, judged: Admission) -> Admission:
 
 
 def act(chosen: Chosen, request: Request, claims: Claims) -> Outcome:
-    """What a route does with the request of a caller who was let in."""
+    """What a route does with the request of a caller who was let in, by its hook, too."""
     action = chosen.route.action
     if not isinstance(action, Proxy):
         return action
     try:
         return _forward(action, chosen.path, request, claims)
-    except BadHeader:
-        return INTERNAL_ERROR
+    except BadHeader as bad:
+        return bad.answer
 
 
 def _forward(proxy: Proxy, path: str, request: Request, claims: Claims) -> Forward:
-    mapped = {name: value for name, value in proxy.headers.headers(request, claims).items() if name not in _NOT_MAPPED}
+    mapped = {name: value for name, value in proxy.headers.headers(request, claims).items() if name not in UNMAPPED}
     dropped = {name.encode() for name in mapped} | _NOT_FORWARDED
     # Many servers hand `x_user` and `x-user` to their application as one name.
-    claimed = {name.replace("_", "-").encode() for name in proxy.headers.claimed - _NOT_MAPPED}
+    claimed = {name.replace("_", "-").encode() for name in proxy.headers.claimed - UNMAPPED}
     headers = [
         (name.decode(), header_text(value))
         for name, value in request.headers

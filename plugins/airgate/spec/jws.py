@@ -9,6 +9,8 @@ from airgate.spec.refused import malformed, no_claims, unverifiable
 
 _UNDERSTOOD_CRITICAL = frozenset({"b64"})
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*={0,2}")
+_LAST = {2: frozenset("AQgw"), 3: frozenset("AEIMQUYcgkosw048")}
+"""Where the last character of a part stands for 2 or 4 bits of the last byte, those whose other bits are 0."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -77,6 +79,18 @@ def take_apart(token: str) -> Jws:
         raise malformed()
     signed = token[: len(parts[0]) + 1 + len(parts[1])].encode("utf-8", "replace")
     return Jws(header, algorithm, signed, parts[1], parts[2])
+
+
+def is_canonical(token: str) -> bool:
+    """Whether each part of a token is the one spelling of its bytes: no padding, no bits set that mean nothing.
+
+    What is no base64url at all is found when it is read.
+    """
+    for part in token.split("."):
+        last = _LAST.get(len(part) % 4)
+        if last is not None and part[-1] not in last:
+            return False
+    return "=" not in token
 
 
 def _check_critical(header: dict[str, object]) -> None:

@@ -23,6 +23,10 @@ _SLASHES = re.compile("/{2,}")
 # Letters, digits and -._~: RFC 3986 (2.3) says that their escapes mean the same.
 _PLAIN_ESCAPE = re.compile("%(2[DdEe]|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])")
 
+# What no server should have to read: a `%` that begins no escape, NUL, and UTF-8 in more bytes than it takes, which old
+# decoders take for `.` and `/` (RFC 3629, 3). Undoing escapes could also make new ones of the first.
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})|%00|%[Cc][01]%[89ABab]|%[Ee]0%[89]|%[Ff]0%8")
+
 
 def _escape_table(kept: str) -> list[str]:
     """A text for each byte: itself when printable ASCII in `kept`, else its percent escape."""
@@ -76,8 +80,11 @@ def canonical_path(path: str) -> str | None:
     """The one spelling of a normalised path: runs of slashes as one, no escape that stands for a plain character.
 
     Routing and upstream then speak of the same path, and a guarded one has no second name. None when the path hides a
-    `..` behind an escaped slash or backslash: what an upstream makes of that cannot be known.
+    `..` behind an escaped slash or backslash, or has escapes that are none: what an upstream makes of that cannot be
+    known.
     """
+    if "%" in path and _BAD_ESCAPE.search(path):
+        return None
     plain = _PLAIN_ESCAPE.sub(lambda found: chr(int(found[1], 16)), collapse_slashes(path))
     hidden = "%" in plain and ".." in unquote(plain).replace("\\", "/").split("/")
     return None if hidden else plain
