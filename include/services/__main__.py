@@ -1,4 +1,4 @@
-"""Run one sample service: ``python -m include.services NAME --port P [--faults demo] [--seed N]``."""
+"""Run one sample service: ``python -m include.services NAME --port P [--faults demo] [--seed N] [--store FILE]``."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ import uvicorn
 from include.services.faults import PRESETS
 from include.services.severed import SeverableProtocol
 
-SERVICES: Final = ("flights", "weather", "reference")
+SERVICES: Final = ("flights", "weather", "reference", "work")
 
 
 def main() -> None:
@@ -23,10 +23,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
     parser.add_argument("--faults", choices=tuple(PRESETS), default="none", help="how to misbehave (default: not)")
     parser.add_argument("--seed", type=int, default=0, help="which pages and records are hit")
+    parser.add_argument("--store", help="file that keeps the jobs of work over its death (default: memory)")
     options = parser.parse_args()
+    if options.store and options.name != "work":
+        parser.error(f"--store is for work; {options.name} keeps nothing")
 
     settings = replace(PRESETS[options.faults], seed=options.seed)
-    app = importlib.import_module(f"include.services.{options.name}").build(settings)
+    build = importlib.import_module(f"include.services.{options.name}").build
+    app = build(settings, options.store) if options.name == "work" else build(settings)
     config = uvicorn.Config(
         app,
         host=options.host,

@@ -83,7 +83,7 @@ class Upstream:
             Route("/-/faults", self._switch, methods=["POST"]),
             Route("/-/reset", self._reset, methods=["POST"]),
         ]
-        return Starlette(routes=routes, exception_handlers={Refused: _refused, HTTPException: _http_error})
+        return Starlette(routes=routes, exception_handlers={Refused: refused, HTTPException: http_error})
 
     def _misbehaving(self, make: Callable[[Request], Page]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
@@ -153,12 +153,14 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def refused(request: Request, error: Exception) -> Response:
+    """Answer a request that is refused."""
     assert isinstance(error, Refused)
     return answer(error.body(), error.status)
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+async def http_error(request: Request, error: Exception) -> Response:
+    """Answer what no route takes."""
     assert isinstance(error, HTTPException)
     message = f"{HTTPStatus(error.status_code).phrase}: {request.method} {request.url.path}"
     return answer({"error": message, "parameter": None}, error.status_code, dict(error.headers or {}))

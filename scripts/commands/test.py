@@ -97,7 +97,10 @@ def main(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     if options.install:
+        from commands import engines
+
         install_system_packages()
+        engines.install()
     if options.faults is not None:
         signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
         return run_suites(options.faults, [*rest, *([] if options.seed is None else ["--seed", str(options.seed)])])

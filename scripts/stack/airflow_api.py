@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -84,6 +84,28 @@ class AirflowApi:
         """Mark a run as failed; what still runs of it is ended."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
 
+    def question(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any] | None:
+        """Give what a task asks a person, with `subject`, `body` and `options`; None as long as it asks nothing."""
+        try:
+            return dict(self._call("GET", self._question(dag_id, run_id, task_id)))
+        except ApiFailed as error:
+            if error.status != 404:
+                raise
+            return None
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer what a task asks, as its page does."""
+        body = {"chosen_options": [option], "params_input": {}}
+        try:
+            self._call("PATCH", self._question(dag_id, run_id, task_id), body)
+        except ApiFailed as error:
+            if error.status != 409:  # answered: the first attempt did succeed
+                raise
+
+    @staticmethod
+    def _question(dag_id: str, run_id: str, task_id: str) -> str:
+        return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/-1/hitlDetails"
+
     def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str]) -> None:
         """Let tasks of a run begin anew; what still runs of them is ended."""
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False}
@@ -102,9 +124,9 @@ class AirflowApi:
             body["end_date_gte"] = ended_since
         return list(self._call("POST", "/api/v2/dags/~/dagRuns/~/taskInstances/list", body)["task_instances"])
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Give what a task returned."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Give what a task returned, or pushed under a key."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         value = self._call("GET", f"{path}?stringify=false")["value"]
         return json.loads(value) if isinstance(value, str) else value
 

@@ -39,7 +39,8 @@ def for_processes(layout: Layout, ports: Mapping[str, int], credentials: Credent
 def services(ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
     """What the gateway reads: where its upstreams are, and the secret its callers sign with."""
     upstreams = {
-        f"{name.upper()}_URL": f"http://{LOOPBACK}:{ports[name]}" for name in ("flights", "weather", "reference")
+        f"{name.upper()}_URL": f"http://{LOOPBACK}:{ports[name]}"
+        for name in ("flights", "weather", "reference", "work")
     }
     return upstreams | {"GATEWAY_JWT_SECRET": credentials.gateway_jwt_secret}
 

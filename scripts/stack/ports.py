@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from stack.failure import Failed
 
-DEFAULTS = {"api-server": 8080, "edge": 8787, "flights": 8801, "weather": 8802, "reference": 8803}
+DEFAULTS = {"api-server": 8080, "edge": 8787, "flights": 8801, "weather": 8802, "reference": 8803, "work": 8804}
 """Service -> port it has when nothing else took it."""
 
 REACH = 200

@@ -39,10 +39,11 @@ def upstreams(layout: Layout, ports: Mapping[str, int]) -> list[Program]:
                 str(ports[name]),
                 "--faults",
                 "demo",
+                *(("--store", str(layout.home / "work.sqlite")) if name == "work" else ()),
             ),
             f"http://{LOOPBACK}:{ports[name]}/-/health",
         )
-        for name in ("flights", "weather", "reference")
+        for name in ("flights", "weather", "reference", "work")
     ]
     config = str(layout.project / "include" / "gateway" / "api-config.json")
     command = (python, "-m", "airgate.edge", config, "--port", str(ports["edge"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import TaskDeferred
 
 from airgate.errors import DeadlineExceeded, JobFailed, OutcomeUnknown, Unauthorized
+from airgate.jobs import JobHandle
 from airgate.operators import GatewayJobOperator
 from tests.job_farm import Farm, FarmJob, farm
 
@@ -23,7 +25,7 @@ WORK = {"name": "render"}
 def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
     """A farm behind the gateway of the test."""
     with farm() as known:
-        extra = {"backoff": 0.001, "attempts": 3, "read_timeout": 2, "max_inline_wait": 5}
+        extra = {"backoff": 0.001, "attempts": 3, "read_timeout": 2, "max_inline_wait": 5, "deadline": 5}
         monkeypatch.setenv(
             "AIRFLOW_CONN_GATEWAY_DEFAULT",
             json.dumps({"conn_type": "gateway", "host": known.address, "extra": extra}),
@@ -254,16 +256,70 @@ def test_fields_replace_those_of_the_protocol(at: Farm, context: Any) -> None:
     ("arguments", "said"),
     [
         ({"protocol": "accepted"}, "protocol must be one of airgate.jobs, not a str"),
+        ({"protocol": FarmJob}, r"protocol must be an instance: FarmJob\(…\)"),
         ({"protocol": FarmJob()}, "protocol: body is missing"),
+        ({"fields": {}, "protocol": FarmJob()}, "protocol: body is missing"),
+        ({"fields": {"bdy": {}}}, "fields: FarmJob has no field 'bdy'; did you mean body?"),
+        ({"fields": ["body"]}, "fields must be a dict of fields of FarmJob"),
         ({"poll_interval": (5, 1)}, "poll_interval must be from 0.1 s up"),
         ({"poll_interval": (1, 2, 3)}, "a pair"),
+        ({"poll_interval": "5"}, "poll_interval must be seconds or a timedelta, not '5'"),
         ({"timeout": 0}, "timeout must be more than 0 seconds"),
+        ({"timeout": "60"}, "timeout must be seconds or a timedelta"),
+        ({"poll_timeout": None}, "poll_timeout must be seconds or a timedelta"),
         ({"on_kill": "kill"}, "on_kill must be cancel or leave, not 'kill'"),
+        ({"job": ""}, "job: a job's handle must be its id"),
+        ({"job": {"data": 1}}, "job: a job's handle must be its id"),
+        ({"epoch": 1}, "epoch must be a text"),
     ],
 )
 def test_what_cannot_work_is_said_when_the_dag_is_parsed(arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=f"task 't': .*{said}"):
         task(**arguments)
+
+
+def test_a_handle_that_came_out_as_nothing_starts_no_job(at: Farm, context: Any) -> None:
+    operator = task(job="{{ ti.xcom_pull('before') }}")
+    for nothing in ("", None):
+        operator.job = nothing  # as Airflow renders it
+        with pytest.raises(ValueError, match="job: a job's handle"):
+            operator.execute(context)
+    assert not at.jobs
+
+
+def test_times_may_be_timedeltas(at: Farm, context: Any) -> None:
+    operator = task(poll_interval=(timedelta(seconds=0.1), timedelta(seconds=0.2)), poll_timeout=timedelta(seconds=5))
+    assert through(operator, context)["made"]["name"] == "render"
+
+
+@dataclass
+class Mistaken(FarmJob):
+    """Verbs that do not do as they should."""
+
+    how: str = ""
+
+    def submit(self, key: str) -> Any:
+        """In the wrong way."""
+        return self._wrong() if self.how else JobHandle("x")
+
+    def _wrong(self) -> Any:
+        if self.how == "asks text":
+            yield "POST /jobs"
+        yield from super().submit("k")
+        return "job-1"
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("", "must be a generator"),
+        ("asks text", "must yield airgate.jobs.Ask, not 'POST /jobs'"),
+        ("returns text", "Mistaken.submit must return a JobHandle, not 'job-1'"),
+    ],
+)
+def test_a_protocol_with_a_mistake_is_told_which(at: Farm, context: Any, how: str, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        task(protocol=Mistaken(WORK, how=how)).execute(context)
 
 
 def test_a_protocol_of_a_dag_file_is_refused_where_the_triggerer_needs_it() -> None:

@@ -21,7 +21,7 @@ FILE = PROJECT / "docker-compose.yml"
 COMPOSE = PROJECT / "include" / "compose"
 
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
-SERVICES = {*AIRFLOW, "airflow-init", "postgres", "redis", "edge", "flights", "weather", "reference"}
+SERVICES = {*AIRFLOW, "airflow-init", "postgres", "redis", "edge", "flights", "weather", "reference", "work"}
 
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<rule>[^}]*)\}")
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|KEY|CONN")

@@ -13,6 +13,7 @@ from airgate.client.auth.chosen import auth_from_fields
 from airgate.client.fields import FIELDS
 from airgate.client.gateway import Gateway
 from airgate.policy.limits import parse_limits
+from airgate.policy.redaction import is_secret_header
 from airgate.policy.retry import RetrySettings
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def gateway_from_fields(
     """
     fields = _read(extra or {})
     base_url = _base_url(host, port, scheme)
+    headers = _headers(fields["headers"] or {})
     return Gateway(
         base_url=base_url,
         auth=auth_from_fields(fields, base_url, login, password),
@@ -57,7 +59,7 @@ def gateway_from_fields(
         max_response_bytes=fields["max_response_bytes"],
         connect_timeout=fields["connect_timeout"],
         read_timeout=fields["read_timeout"],
-        headers=_headers(fields["headers"] or {}),
+        headers=headers,
         verify={"true": True, "false": False}.get(str(fields["verify"]).lower(), fields["verify"]),
         health_path=fields["health_path"],
         proxy=fields["proxy"],
@@ -71,6 +73,10 @@ def gateway_from_fields(
         limits=parse_limits(fields["limits"] or {}),
         breaker=_breaker(fields["breaker"]),
         openapi=fields["openapi"],
+        own_secrets=(
+            *([password] if password else []),
+            *(headers[name] for name in sorted(headers) if is_secret_header(name, headers[name])),
+        ),
     )
 
 

@@ -61,6 +61,8 @@ class Gateway:
     """When calls are held back from a failing upstream; None for never."""
     openapi: str | None = None
     """Where the OpenAPI document is: a path below the gateway, a file, or ``package://package.name/path``."""
+    own_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Those that stand in the connection, without the tokens that come and go: what stays the same seals with them."""
 
     def may_connect(self, address: str) -> bool:
         """Whether a connection to this resolved IP address may be opened, by ``address_guard``."""
@@ -70,6 +72,7 @@ class Gateway:
         # The generated one would show secret headers, and whatever an auth of one's own shows.
         shown = {member.name: getattr(self, member.name) for member in fields(self)}
         shown |= {"auth": type(self.auth).__name__, "headers": redact_sent_headers(self.headers)}
+        del shown["own_secrets"]
         return f"Gateway({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property

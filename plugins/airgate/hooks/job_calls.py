@@ -9,6 +9,7 @@ from typing import TypeVar
 from airgate.client.message import Request, Response
 from airgate.hooks.call import Call
 from airgate.hooks.gateway import GatewayHook
+from airgate.hooks.sealing import opened
 from airgate.jobs.talk import Ask, Talk, acarry, carry
 
 T = TypeVar("T")
@@ -85,4 +86,4 @@ async def _asend(hook: GatewayHook, ask: Ask, deadline: float | None) -> Respons
 
 def _request(hook: GatewayHook, ask: Ask) -> Request:
     # As one with a key it may be repeated, which its method alone would not say of a query that is a POST.
-    return dataclasses.replace(hook.request(call_of(ask)), keyed=True)
+    return dataclasses.replace(hook.request(call_of(opened(hook.gateway, ask))), keyed=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SETTLING = 30.0
+"""Seconds after its submission in which a job that the service does not know is one that it does not know yet."""
 _SHARE = 0.1
 """Of the time waited so far: a job is noticed at the latest a tenth of its length after its end."""
 _LONGEST_ASKED = 3600.0
@@ -24,19 +26,6 @@ class PollPace:
                 f"poll_interval must be from 0.1 s up, the shorter bound first, not {self.shortest:g} to "
                 f"{self.longest:g}"
             )
-
-    @classmethod
-    def of(cls, given: float | tuple[float, float] | list[float]) -> PollPace:
-        """The bounds, or one interval for all polls.
-
-        Raises:
-            ValueError: They are none.
-        """
-        if isinstance(given, (tuple, list)):
-            if len(given) != 2:
-                raise ValueError(f"poll_interval must be seconds, or a pair (shortest, longest), not {given!r}")
-            return cls(float(given[0]), float(given[1]))
-        return cls(float(given), float(given))
 
     def interval(self, waited: float, asked: float | None, jitter: float) -> float:
         """Seconds until the next poll.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -35,6 +36,10 @@ class JobProtocol(ABC):
     def finds(self) -> bool:
         """Whether ``find`` can tell that a key has no job."""
         return False
+
+    def watching(self) -> dict[str, Any]:
+        """The fields with which the triggerer makes this protocol anew, as JSON."""
+        return {name: getattr(self, name) for name in self.watched}
 
     def problem(self) -> str | None:
         """What keeps this from working, None when nothing does; asked while the DAG is parsed."""
@@ -76,7 +81,7 @@ def reference(protocol: JobProtocol) -> dict[str, Any]:
     """What makes the protocol anew in another process: its class, and the fields it watches with.
 
     Raises:
-        ValueError: Its class cannot be imported there.
+        ValueError: Its class cannot be imported there, or its fields are no JSON.
     """
     kind = type(protocol)
     name = f"{kind.__module__}:{kind.__qualname__}"
@@ -85,7 +90,15 @@ def reference(protocol: JobProtocol) -> dict[str, Any]:
             f"the triggerer cannot import {kind.__qualname__}: define it in a module of plugins/ or of an installed "
             "package, not in a DAG file, or set deferrable=False"
         )
-    return {"class": name, "fields": {field: getattr(protocol, field) for field in kind.watched}}
+    fields = protocol.watching()
+    try:
+        json.dumps(fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"what {kind.__qualname__} watches with must be JSON, as Airflow stores it: {error}; set deferrable=False "
+            "to wait in the worker"
+        ) from None
+    return {"class": name, "fields": fields}
 
 
 def recreate(stored: Mapping[str, Any]) -> JobProtocol:

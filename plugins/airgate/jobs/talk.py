@@ -52,10 +52,10 @@ def carry(talk: Talk[T], send: Callable[[Ask], Response]) -> T:
         send: Makes one request, and raises a ``GatewayError`` where no success came of it.
     """
     try:
-        ask = next(talk)
+        ask = next(_checked(talk))
         while True:
             try:
-                answer = send(ask)
+                answer = send(_asked(talk, ask))
             except GatewayError as error:
                 ask = talk.throw(error)
             else:
@@ -68,10 +68,10 @@ def carry(talk: Talk[T], send: Callable[[Ask], Response]) -> T:
 async def acarry(talk: Talk[T], send: Callable[[Ask], Awaitable[Response]]) -> T:
     """Do what ``carry`` does without holding up the event loop."""
     try:
-        ask = next(talk)
+        ask = next(_checked(talk))
         while True:
             try:
-                answer = await send(ask)
+                answer = await send(_asked(talk, ask))
             except GatewayError as error:
                 ask = talk.throw(error)
             else:
@@ -79,3 +79,29 @@ async def acarry(talk: Talk[T], send: Callable[[Ask], Awaitable[Response]]) -> T
     except StopIteration as stop:
         value: T = stop.value
         return value
+
+
+def _checked(talk: Talk[T]) -> Talk[T]:
+    """The conversation, if it is one.
+
+    Raises:
+        TypeError: The verb gave something else.
+    """
+    if not isinstance(talk, Generator):
+        raise TypeError(
+            f"a protocol's verb must be a generator that yields airgate.jobs.Ask and returns its result, and gave "
+            f"{talk!r}: it has no yield"
+        )
+    return talk
+
+
+def _asked(talk: Talk[T], ask: object) -> Ask:
+    """What a conversation yielded, if it can be asked.
+
+    Raises:
+        TypeError: It cannot.
+    """
+    if not isinstance(ask, Ask):
+        verb = getattr(talk, "__qualname__", "a protocol's verb")
+        raise TypeError(f"{verb} must yield airgate.jobs.Ask, not {ask!r}")
+    return ask

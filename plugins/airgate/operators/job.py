@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -12,9 +11,19 @@ from airflow.sdk import BaseOperator, XComArg
 
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
+from airgate.jobs.callback import callback_problem
 from airgate.jobs.job import JobHandle
 from airgate.jobs.pace import PollPace
 from airgate.jobs.protocol import JobProtocol, reference
+from airgate.operators.job_check import (
+    Seconds,
+    pace_of,
+    problem_of,
+    problem_of_handle,
+    problem_of_protocol,
+    replaced,
+    seconds_of,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,6 +33,9 @@ if TYPE_CHECKING:
 
 _GRACE = 60.0
 """Seconds that a triggerer may be late with its own word that the time is over."""
+_POLLED = (1.0, 60.0)
+_CALLED_BACK = (30.0, 300.0)
+"""Bounds of the interval of polls, in seconds: where a callback is expected they only catch one that is lost."""
 _KILL_SECONDS = 4.0
 """Airflow kills a task process that has not ended five seconds after it was told to."""
 
@@ -42,8 +54,11 @@ class GatewayJobOperator(BaseOperator):
             job is left alone when the task is killed.
         wait: False returns the handle as soon as the job is submitted.
         deferrable: False waits in the worker, with the same guarantees.
+        callback: Whether the service calls when the job is over: ``airgate.jobs.CALLBACK_URL`` in a text of the
+            protocol's fields stands for the address. Looks go on, more slowly. See docs/jobs-callbacks.md.
         poll_interval: Seconds between looks at the job: one number, or the bounds between which the interval grows to a
-            tenth of the time waited. A service that names an interval is obeyed.
+            tenth of the time waited; (1, 60) unless given, (30, 300) with a callback. A service that names an interval
+            is obeyed.
         timeout: Seconds, or a timedelta, for the job over all tries and deferrals; a clear starts it again. None for no
             limit.
         stall_timeout: The same without any progress that the service tells of.
@@ -66,10 +81,11 @@ class GatewayJobOperator(BaseOperator):
         job: str | Mapping[str, Any] | None = None,
         wait: bool = True,
         deferrable: bool = True,
-        poll_interval: float | tuple[float, float] = (1.0, 60.0),
-        timeout: float | timedelta | None = None,
-        stall_timeout: float | timedelta | None = None,
-        poll_timeout: float | timedelta = 30.0,
+        callback: bool = False,
+        poll_interval: Seconds | tuple[Seconds, Seconds] | None = None,
+        timeout: Seconds | None = None,
+        stall_timeout: Seconds | None = None,
+        poll_timeout: Seconds = 30.0,
         on_kill: OnKill = "cancel",
         epoch: str = "",
         gateway_conn_id: str = GatewayHook.default_conn_name,
@@ -79,12 +95,15 @@ class GatewayJobOperator(BaseOperator):
         self.protocol = protocol
         self.fields = fields
         self.job = job
+        self._attaches = job is not None
         self.wait = wait
         self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.timeout = _seconds(timeout)
-        self.stall_timeout = _seconds(stall_timeout)
-        self.poll_timeout = _seconds(poll_timeout)
+        self.callback = callback
+        usual = _CALLED_BACK if callback else _POLLED
+        self.poll_interval = usual if poll_interval is None else poll_interval
+        self.timeout = timeout
+        self.stall_timeout = stall_timeout
+        self.poll_timeout = poll_timeout
         self.end_on_kill = on_kill
         self.epoch = epoch
         self.gateway_conn_id = gateway_conn_id
@@ -101,20 +120,37 @@ class GatewayJobOperator(BaseOperator):
         Raises:
             ValueError: Naming the argument.
         """
-        if not isinstance(protocol, JobProtocol):
-            kind = type(protocol).__name__
-            raise ValueError(f"protocol must be one of airgate.jobs, not a {kind}")  # noqa: TRY004 - as all of them
-        if self.fields is None and self.job is None and (problem := self.protocol.problem()):
-            raise ValueError(f"protocol: {problem}")
-        PollPace.of(self.poll_interval)
-        for name in ("timeout", "stall_timeout", "poll_timeout"):
-            seconds = getattr(self, name)
-            if seconds is not None and seconds <= 0:
-                raise ValueError(f"{name} must be more than 0 seconds, not {seconds:g}")
-        if self.end_on_kill not in {"cancel", "leave"}:
-            raise ValueError(f"on_kill must be cancel or leave, not {self.end_on_kill!r}")
-        if self.deferrable:
-            reference(self.protocol)
+        problem = problem_of_protocol(protocol) or problem_of(
+            self.protocol,
+            self.fields,
+            self.job,
+            on_kill=self.end_on_kill,
+            epoch=self.epoch,
+            deferrable=self.deferrable,
+        )
+        if problem is not None:
+            raise ValueError(problem)
+        if problem := callback_problem(self.protocol, self.fields, wanted=self.callback):
+            raise ValueError(problem)
+        if self.callback and not (self.wait and self.deferrable and self.job is None):
+            raise ValueError(
+                "callback=True is for a task that submits and is deferred: it goes neither with wait=False nor with "
+                "deferrable=False nor with job="
+            )
+        self._times()
+
+    def _times(self) -> tuple[PollPace, float | None, float | None, float]:
+        """Interval, timeout, stall timeout and the time of one look, in seconds.
+
+        Raises:
+            ValueError: Naming the argument.
+        """
+        pace = pace_of(self.poll_interval)
+        timeout, stall = (
+            None if value is None else seconds_of(name, value)
+            for name, value in (("timeout", self.timeout), ("stall_timeout", self.stall_timeout))
+        )
+        return pace, timeout, stall, seconds_of("poll_timeout", self.poll_timeout)
 
     def execute(self, context: Context) -> Any:
         """Submit the job, or go on with it, and wait for its result."""
@@ -144,16 +180,16 @@ class GatewayJobOperator(BaseOperator):
         from airgate.operators.job_task import JobOptions, JobTask
         from airgate.operators.patience import Patience
 
+        if problem := problem_of_handle(self.job if self.job is not None or not self._attaches else ""):
+            raise ValueError(problem)
         options = JobOptions(
-            PollPace.of(self.poll_interval),
-            self.timeout,
-            self.stall_timeout,
-            self.poll_timeout or 30.0,
+            *self._times(),
             self.wait,
             self.deferrable,
             self.end_on_kill,
             self.epoch,
-            self.job or None,
+            self.job,
+            self.callback,
         )
         with GatewayHook(self.gateway_conn_id) as hook:
             patience = Patience(self._defer_submission, None, self.deferrable)
@@ -169,14 +205,11 @@ class GatewayJobOperator(BaseOperator):
         Raises:
             ValueError: Naming the field.
         """
-        protocol = self.protocol
-        if self.fields:
-            try:
-                protocol = dataclasses.replace(protocol, **self.fields)  # type: ignore[type-var]
-            except TypeError as error:
-                raise ValueError(f"fields: {error}") from None
+        protocol = replaced(self.protocol, self.fields)
         if self.job is None and (problem := protocol.problem()):
             raise ValueError(f"protocol: {problem}")
+        if problem := callback_problem(protocol, None, wanted=self.callback):
+            raise ValueError(problem)
         return protocol
 
     def _defer_submission(self, until: float) -> NoReturn:
@@ -186,9 +219,10 @@ class GatewayJobOperator(BaseOperator):
 
     def _defer(self, handle: JobHandle, record: JobRecord) -> NoReturn:
         from airgate.client import clock
+        from airgate.hooks.callbacks import mark
         from airgate.triggers.job import JobTrigger, Waiting
 
-        pace = PollPace.of(self.poll_interval)
+        pace, _, stall, poll_timeout = self._times()
         waiting = Waiting(
             protocol=reference(self._protocol()),
             handle=handle.to_json(),
@@ -196,17 +230,15 @@ class GatewayJobOperator(BaseOperator):
             shortest=pace.shortest,
             longest=pace.longest,
             ends=record.ends,
-            stall=self.stall_timeout,
-            poll_timeout=self.poll_timeout or 30.0,
+            stall=stall,
+            poll_timeout=poll_timeout,
             cancels=self.end_on_kill == "cancel" and self.job is None,
+            ending=record.ending,
             polls=record.polls,
+            callback=mark(record.callback),
         )
         self.defer(
             trigger=JobTrigger(self.gateway_conn_id, waiting),
             method_name="resume",
             timeout=None if record.ends is None else timedelta(seconds=max(record.ends - clock.now(), 0.0) + _GRACE),
         )
-
-
-def _seconds(value: float | timedelta | None) -> float | None:
-    return value.total_seconds() if isinstance(value, timedelta) else value

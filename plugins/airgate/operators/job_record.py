@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,8 @@ class JobRecord:
     """One job after the other: a new generation begins when the one before is proven to be over."""
 
     generation: int = 0
-    sent_at: float | None = None
-    """When this generation's submission was about to leave, Unix time; None before."""
+    settles_at: float | None = None
+    """When nothing of this generation's submission can arrive any more, Unix time; None before it is sent."""
     handle: JobHandle | None = None
     started_at: float | None = None
     """When the handle was known."""
@@ -31,6 +32,8 @@ class JobRecord:
     ending: bool = False
     """Whether the job is only waited for to be over, so that another may follow."""
     polls: int = 0
+    callback: Mapping[str, Any] | None = None
+    """What makes the address that this generation's service may call; None without one."""
 
     @classmethod
     def load(cls, context: Any) -> JobRecord:
@@ -51,7 +54,7 @@ class JobRecord:
     def next_generation(self) -> None:
         """The job is over, and another one is wanted."""
         self.generation += 1
-        self.sent_at = self.handle = self.started_at = None
+        self.settles_at = self.handle = self.started_at = self.callback = None
         self.ending = False
 
     def key(self, context: Any, epoch: str) -> str:

@@ -11,10 +11,13 @@ from typing import Any, Literal, NoReturn
 
 from airgate.client import clock
 from airgate.client.message import Response
+from airgate.hooks.callbacks import callback_address, new_callback
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import call_of, end, look
+from airgate.hooks.sealing import sealed
+from airgate.jobs.callback import with_address
 from airgate.jobs.job import JobHandle, JobState, JobStatus
-from airgate.jobs.pace import PollPace
+from airgate.jobs.pace import SETTLING, PollPace
 from airgate.jobs.protocol import JobProtocol
 from airgate.jobs.talk import Ask, carry
 from airgate.operators.job_record import JobRecord
@@ -26,7 +29,7 @@ log = logging.getLogger(__name__)
 
 OnKill = Literal["cancel", "leave"]
 _SETTLE = 15.0
-"""Seconds, beyond the connection's read timeout, in which a submission of a process that died may still arrive."""
+"""Seconds in which a request that has left may still arrive, although nobody waits for its answer."""
 _CANCEL_SECONDS = 20.0
 
 
@@ -44,6 +47,8 @@ class JobOptions:
     epoch: str = ""
     job: str | Mapping[str, Any] | None = None
     """Handle of a job that runs already; None to submit one."""
+    callback: bool = False
+    """Whether the service is given an address to call when the job is over."""
 
 
 @dataclass(slots=True)
@@ -59,6 +64,8 @@ class JobTask:
     defer: Callable[[JobHandle, JobRecord], NoReturn]
     """Gives the worker back until the job is over."""
     record: JobRecord
+    called_back: bool = False
+    """Whether the service's call ended the wait, and not a poll."""
 
     # -- a try begins ---------------------------------------------------------------------------------------------
 
@@ -76,7 +83,7 @@ class JobTask:
         if record.handle is None and self.options.job is not None:
             self._adopt(JobHandle.from_json(self.options.job))
             log.info("job %s: submitted by someone else, waiting for its end", self._handle.id)
-        if record.handle is None and cleared and record.sent_at is not None:
+        if record.handle is None and cleared and record.settles_at is not None:
             self._after_a_lost_submission()
         if record.handle is None:
             self._submit(resumed)
@@ -85,25 +92,50 @@ class JobTask:
         return self._go_on()
 
     def _adopt(self, handle: JobHandle) -> None:
-        self.record.handle, self.record.started_at = handle, clock.now()
+        try:
+            kept = sealed(self.hook.gateway, handle)
+        except ValueError:
+            if self.options.job is None:
+                end(self.hook, self.protocol.cancel(handle))  # nobody could find it again
+            raise
+        self.record.handle, self.record.started_at = kept, clock.now()
         self.record.save(self.context)
 
     def _submit(self, resumed: bool) -> None:
         record = self.record
-        if not resumed or record.sent_at is None:
-            record.sent_at = clock.now()
+        anew = self.options.callback and record.callback is None
+        if anew:
+            record.callback = new_callback(record.ends)
+        first = record.settles_at is None
+        if first:
+            self._expect_arrivals()
+        elif anew:
             record.save(self.context)
         key = record.key(self.context, self.options.epoch)
         try:
-            handle = carry(self.protocol.submit(key), lambda ask: self._ask(ask, key, resumed))
+            handle = carry(self._submitted().submit(key), lambda ask: self._ask(ask, key, resumed, first=first))
         except _Found as found:
             handle = found.handle
             log.warning("job %s: found by its key, an earlier submission of it had no answer", handle.id)
         else:
+            if not isinstance(handle, JobHandle):
+                raise TypeError(f"{type(self.protocol).__name__}.submit must return a JobHandle, not {handle!r}")
             log.info("job %s: submitted", handle.id)
         self._adopt(handle)
 
-    def _ask(self, ask: Ask, key: str, resumed: bool) -> Response:
+    def _expect_arrivals(self) -> None:
+        """A submission is about to leave, and what may repeat it does so until the call's deadline."""
+        gateway = self.hook.gateway
+        self.record.settles_at = clock.now() + max(gateway.retry.deadline, gateway.read_timeout) + _SETTLE
+        self.record.save(self.context)
+
+    def _submitted(self) -> JobProtocol:
+        """The protocol with the address that the service may call: every try of a generation submits the same one."""
+        if self.record.callback is None:
+            return self.protocol
+        return with_address(self.protocol, callback_address(self.context["ti"], self.record.callback))
+
+    def _ask(self, ask: Ask, key: str, resumed: bool, *, first: bool) -> Response:
         if ask.harmless:
             request = dataclasses.replace(self.hook.request(call_of(ask)), keyed=True)
             return self.hook.send(request, expect=ask.expect)
@@ -117,9 +149,14 @@ class JobTask:
         found: list[JobHandle] = []
 
         def reconcile(hook: GatewayHook) -> bool:
+            if first:  # this process has sent it, and sends nothing more
+                self._settles_soon()
             handle = self._found(key)
-            found.extend([] if handle is None else [handle])
-            return handle is not None
+            if handle is None:
+                self._expect_arrivals()
+                return False
+            found.append(handle)
+            return True
 
         looks = self.protocol.finds and not unique
         answer = make_call(
@@ -136,14 +173,21 @@ class JobTask:
             Unavailable: It cannot be told yet.
         """
         handle = look(self.hook, self.protocol.find(key))
-        if handle is not None or self.record.sent_at is None:
+        left = (self.record.settles_at or 0.0) - clock.now()
+        if handle is not None:
             return handle
-        left = self.record.sent_at + self.hook.gateway.read_timeout + _SETTLE - clock.now()
         if left <= 0:
             return None
         raise Unavailable(
             "the job's submission left no trace yet, and may still arrive", retry_after=left, retryable=True
         )
+
+    def _settles_soon(self) -> None:
+        record = self.record
+        soon = clock.now() + _SETTLE
+        if record.settles_at is None or soon < record.settles_at:
+            record.settles_at = soon
+            record.save(self.context)
 
     def _after_a_lost_submission(self) -> None:
         """A clear of a task whose submission left no handle: the job, if there is one, is found and not doubled."""
@@ -163,6 +207,8 @@ class JobTask:
                 break
         if handle is not None:
             self._adopt(handle)
+        else:
+            self._expect_arrivals()
 
     def _spend(self, seconds: float) -> None:
         if self.options.deferrable and seconds > self.hook.gateway.retry.max_inline_wait:
@@ -173,7 +219,11 @@ class JobTask:
         """Go on with a job that an earlier try knew of; submit another one only when that one is over."""
         record = self.record
         handle = self._handle
-        status = self._status(handle)
+        status, gone = None, ""
+        try:
+            status = self._status(handle)
+        except NotFound as error:
+            gone = error.reason
         ours = self.options.job is None
         if status is not None and not status.over:
             if cleared and ours and self.options.on_kill == "cancel":
@@ -186,9 +236,11 @@ class JobTask:
             return
         succeeded = status is not None and status.state is JobState.SUCCEEDED
         if ours and (cleared or not succeeded):
-            log.info("job %s: over (%s), so another one is submitted", handle.id, status or "gone")
+            log.info("job %s: over (%s), so another one is submitted", handle.id, status or gone)
             record.next_generation()
             self._submit(resumed=False)
+        elif status is None and not ours:
+            raise JobFailed(f"the service no longer knows job {handle.id}: {gone}")
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
@@ -202,10 +254,14 @@ class JobTask:
     def resume(self, event: Mapping[str, Any]) -> Any:
         """Go on with what the triggerer found."""
         self.record.polls = int(event.get("polls", self.record.polls))
+        self.called_back = bool(event.get("called_back"))
         if "error" in event:
             from airgate.hooks.failures import error_from_json
 
-            self._fail(error_from_json(event["error"]))
+            error = error_from_json(event["error"])
+            if isinstance(error, NotFound):
+                return self._gone(error)
+            self._fail(error)
         if "timed_out" in event:
             self._time_out(str(event["timed_out"]), str(event.get("last", "")))
         return self._over(JobStatus.from_json(event["status"]))
@@ -227,13 +283,13 @@ class JobTask:
             try:
                 status = self._status(handle)
             except GatewayError as error:
-                if not error.retryable and error.status:
+                if isinstance(error, NotFound) and (record.ending or record.waited >= SETTLING):
+                    return self._gone(error)
+                if not (error.retryable or isinstance(error, NotFound)) and error.status:
                     self._fail(error)
                 log.warning("job %s: the poll failed, again later: %s", handle.id, error)
                 asked = error.retry_after
             else:
-                if status is None:
-                    self._fail(NotFound(f"the service no longer knows job {handle.id}"))
                 if status.progress != progress:
                     progress, moved, last = status.progress, clock.now(), str(status)
                     log.info("job %s: %s", handle.id, status)
@@ -246,12 +302,13 @@ class JobTask:
     def _stalls(self, moved: float) -> float | None:
         return None if self.options.stall is None else moved + self.options.stall
 
-    def _status(self, handle: JobHandle) -> JobStatus | None:
-        """How the job stands; None when the service no longer knows it."""
-        try:
-            return look(self.hook, self.protocol.status(handle), deadline=clock.now() + self.options.poll_timeout)
-        except NotFound:
-            return None
+    def _status(self, handle: JobHandle) -> JobStatus:
+        """How the job stands.
+
+        Raises:
+            NotFound: The service does not know it.
+        """
+        return look(self.hook, self.protocol.status(handle), deadline=clock.now() + self.options.poll_timeout)
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -263,7 +320,8 @@ class JobTask:
             self._submit(resumed=False)
             return self._go_on()
         record.save(self.context)
-        log.info("job %s: %s after %.0f s and %d polls", self._handle.id, status, record.waited, record.polls)
+        how = ", called back" if self.called_back else ""
+        log.info("job %s: %s after %.0f s and %d polls%s", self._handle.id, status, record.waited, record.polls, how)
         try:
             return look(self.hook, self.protocol.result(self._handle))
         except JobFailed as error:
@@ -271,6 +329,12 @@ class JobTask:
             raise
         finally:
             self._summarize(status)
+
+    def _gone(self, error: NotFound) -> Any:
+        """The service no longer knows the job: some do that to one that is cancelled."""
+        if self.record.ending:
+            return self._over(JobStatus(JobState.CANCELLED, message="gone"))
+        raise JobFailed(f"the service no longer knows job {self._handle.id}: {error.reason}") from error
 
     def _fail(self, error: Exception) -> NoReturn:
         """End the task with what the polls came to; a job that no later try comes back to is cancelled."""
@@ -291,7 +355,7 @@ class JobTask:
             return
         try:
             handle = self.record.handle
-            if handle is None and self.record.sent_at is not None and self.protocol.finds:
+            if handle is None and self.record.settles_at is not None and self.protocol.finds:
                 handle = look(self.hook, self.protocol.find(self.record.key(self.context, self.options.epoch)))
             if handle is not None:
                 self._cancel(handle)
@@ -324,6 +388,7 @@ class JobTask:
                 "generation": record.generation,
                 "polls": record.polls,
                 "seconds": round(record.waited, 3),
+                **({"called_back": self.called_back} if self.options.callback else {}),
             },
         )
 

@@ -66,12 +66,19 @@ class JwtAuth(HeaderAuth):
 
     def _headers(self, now: float) -> Mapping[str, str]:
         with self._lock:
-            if now >= self._renew_at:
-                self._token = self._encode(now)
-                self._renew_at = now + self._claims.lifetime - min(self._SKEW, self._claims.lifetime / 10)
-                if self.on_secret:
-                    self.on_secret(self._token)
-            return {"Authorization": f"Bearer {self._token}"}
+            token = self._token if now < self._renew_at else ""
+        if not token:
+            made = self._encode(now)
+            # Without the lock: in a triggerer, to mask a secret lets the event loop go on with other tasks, which then
+            # would wait for the lock in the loop's own thread, for ever.
+            if self.on_secret:
+                self.on_secret(made)
+            with self._lock:
+                if now >= self._renew_at:
+                    self._token = made
+                    self._renew_at = now + self._claims.lifetime - min(self._SKEW, self._claims.lifetime / 10)
+                token = self._token
+        return {"Authorization": f"Bearer {token}"}
 
     def _encode(self, now: float) -> str:
         registered = {"sub": self._claims.subject, "iss": self._claims.issuer, "aud": self._claims.audience}
