@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from airgate.errors import JobFailed, NotFound
+from airgate.errors import JobFailed, NotFound, Unavailable
 from airgate.jobs import Ask, JobHandle, JobProtocol, JobState, JobStatus, Talk
 
 
@@ -39,6 +39,10 @@ class Farm:
     honours_keys: bool = True
     drop_answers: int = 0
     """Submissions whose job is made and whose answer is lost."""
+    lose: int = 0
+    """Submissions that never arrive: the connection ends, and no job is made."""
+    refuse_within: int = 0
+    """Submissions that are refused within an answer of 202, as GraphQL does."""
     refuse: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """Answers to the next looks, in place of a state."""
     over_after: int | None = 2
@@ -124,6 +128,12 @@ def farm() -> Iterator[Farm]:
         def treat(self, path: str, query: Mapping[str, list[str]], body: bytes) -> tuple[int, Any, dict[str, str]]:
             if self.command == "POST":
                 sent = json.loads(body)
+                if known.lose > 0:
+                    known.lose -= 1
+                    raise ConnectionAbortedError
+                if known.refuse_within > 0:
+                    known.refuse_within -= 1
+                    return 202, {"error": "no room"}, {}
                 job, lost = known.submit(self.headers.get("Idempotency-Key") or sent["key"], sent)
                 if lost:
                     raise ConnectionAbortedError
@@ -186,7 +196,10 @@ class FarmJob(JobProtocol):
     def submit(self, key: str) -> Talk[JobHandle]:
         """One POST."""
         answer = yield Ask("POST", "/jobs", json={**self.body, "key": key})
-        return JobHandle(answer.json()["id"])
+        made = answer.json()
+        if "error" in made:
+            raise Unavailable(made["error"])
+        return JobHandle(made["id"])
 
     def status(self, handle: JobHandle) -> Talk[JobStatus]:
         """One GET."""

@@ -26,7 +26,9 @@ BY_HAND: tuple[Moment, ...] = ("marked failed", "marked failed without triggerer
 MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, *SERVERS, *BY_HAND)
 
 JOB_SECONDS = 8.0
-"""How long a job runs."""
+"""How long a job runs, but for those below."""
+ENDED_JOB_SECONDS = {"marked failed": 120.0, "marked failed without triggerer": 120.0, "cleared": 30.0}
+"""How long one runs whose task is ended by hand: longer than a triggerer takes to come back."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class JobCase:
     """From the beginning of the moment to the kill."""
     look: int
     """Which of the looks, or fetches, meets the kill."""
+    runs: float = JOB_SECONDS
+    """How long its jobs run."""
 
     def as_json(self) -> dict[str, Any]:
         """What the service is told."""
@@ -79,5 +83,6 @@ def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase
     }.get(moment, 1.0)
     killed = moment in (*SUBMITTING, *WATCHING)
     victim: Victim = draw.choice(("task", "task", "supervisor", "both")) if killed else ""
-    look = draw.randint(1, 4) if moment == "at look" else 1
-    return JobCase(number, way, moment, victim, before_effect, before_answer, 0.9 * room * draw.random(), look)
+    look = draw.randint(1, 2) if moment == "at look" else 1
+    pause, runs = 0.9 * room * draw.random(), ENDED_JOB_SECONDS.get(moment, JOB_SECONDS)
+    return JobCase(number, way, moment, victim, before_effect, before_answer, pause, look, runs)

@@ -33,6 +33,8 @@ class Job:
     order: str
     key: str
     made_at: float
+    runs: float = JOB_SECONDS
+    """Seconds that it takes."""
     cancelled_at: float | None = None
     looks: int = 0
     fetched: int = 0
@@ -40,7 +42,7 @@ class Job:
     @property
     def ended_at(self) -> float:
         """When it was or will be over, Unix time."""
-        due = self.made_at + JOB_SECONDS
+        due = self.made_at + self.runs
         return due if self.cancelled_at is None else min(due, self.cancelled_at)
 
     @property
@@ -52,7 +54,7 @@ class Job:
 
     def as_json(self) -> dict[str, Any]:
         """What is told of it."""
-        done = min(1.0, (time.time() - self.made_at) / JOB_SECONDS)
+        done = min(1.0, (time.time() - self.made_at) / self.runs)
         return {"id": self.id, "state": self.state, "percent": round(100 * done)}
 
 
@@ -113,7 +115,8 @@ class Jobs(Effects):
         order = self.orders[name]
         await asyncio.sleep(case.get("before_effect", 0))
         order.effects += 1
-        job = Job(f"{name}.{order.effects}", name, key, time.time())
+        runs = order.plan.get("runs", JOB_SECONDS)
+        job = Job(f"{name}.{order.effects}", name, key, time.time(), runs)
         self.jobs[job.id] = job
         if case:
             order.stage = "done"

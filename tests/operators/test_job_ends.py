@@ -9,8 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import TaskDeferred
 
-from airgate.errors import OutcomeUnknown
+from airgate.client import clock
+from airgate.errors import OutcomeUnknown, Unavailable
+from airgate.testing.time import InstantTime
 from tests.job_farm import Farm, FarmJob
 from tests.operators.test_job_operator import WORK, at, deferred, task, through  # noqa: F401
 
@@ -131,3 +134,39 @@ def test_a_job_that_is_over_is_not_cancelled_in_the_triggerer(at: Farm, context:
     at.only().state = "succeeded"
     asyncio.run(deferral.trigger.on_kill())
     assert at.only().cancels == 0
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_submission_that_never_arrived_is_sent_again_once_that_is_sure(
+    at: Farm,  # noqa: F811
+    context: Any,
+    deferrable: bool,
+) -> None:
+    looked_up = FarmJob(WORK, header=False)
+    at.lose = 1
+    with clock.running(InstantTime()) as _:
+        time_now = clock.current()
+        assert isinstance(time_now, InstantTime)
+        operator = task(protocol=looked_up, deferrable=deferrable)
+        if deferrable:
+            waiting = deferred(operator, context)
+            assert 10 < waiting.trigger.until - clock.now() <= 15
+            time_now.skip(16)
+            with pytest.raises(TaskDeferred):
+                operator.resume_submission(context)
+        else:
+            with pytest.raises(OutcomeUnknown) as caught:
+                operator.execute(context)
+            assert caught.value.retryable
+            time_now.skip(16)
+            assert task(protocol=looked_up, deferrable=False).execute(context)["made"]["name"] == "render"
+    assert len(at.jobs) == 1
+
+
+def test_a_submission_refused_within_its_answer_is_made_anew_by_the_next_try(at: Farm, context: Any) -> None:  # noqa: F811
+    looked_up = FarmJob(WORK, header=False)
+    at.refuse_within = 1
+    with pytest.raises(Unavailable, match="no room"):
+        task(protocol=looked_up).execute(context)
+    deferred(task(protocol=looked_up), context)
+    assert len(at.jobs) == 1

@@ -60,7 +60,7 @@ def problem_of_protocol(protocol: Any) -> str | None:
         return f"protocol must be an instance: {protocol.__name__}(…), with what is to be submitted"
     if not isinstance(protocol, JobProtocol):
         return f"protocol must be one of airgate.jobs, not a {type(protocol).__name__}"
-    kind = type(protocol)
+    kind: Any = type(protocol)
     if not hasattr(kind, "__dataclass_fields__"):
         return f"protocol: {kind.__name__} must be a dataclass, as fields of it are replaced and stored"
     names = {field.name for field in dataclasses.fields(kind)}

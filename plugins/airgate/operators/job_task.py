@@ -10,26 +10,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from airgate.client import clock
-from airgate.client.message import Response
-from airgate.hooks.callbacks import callback_address, new_callback
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.job_calls import call_of, end, look
-from airgate.hooks.sealing import sealed
-from airgate.jobs.callback import with_address
+from airgate.hooks.job_calls import end, look
 from airgate.jobs.job import JobHandle, JobState, JobStatus
 from airgate.jobs.pace import SETTLING, PollPace
 from airgate.jobs.protocol import JobProtocol
-from airgate.jobs.talk import Ask, carry
 from airgate.operators.job_record import JobRecord
+from airgate.operators.job_submission import JobSubmission
 from airgate.operators.patience import Patience
-from airgate.operators.task_call import make_call
-from airgate.policy.errors import DeadlineExceeded, GatewayError, JobFailed, NotFound, Unavailable
+from airgate.policy.errors import DeadlineExceeded, GatewayError, JobFailed, NotFound
 
 log = logging.getLogger(__name__)
 
 OnKill = Literal["cancel", "leave"]
-_SETTLE = 15.0
-"""Seconds in which a request that has left may still arrive, although nobody waits for its answer."""
 _CANCEL_SECONDS = 20.0
 
 
@@ -81,139 +74,15 @@ class JobTask:
             record.ends = None if self.options.timeout is None else clock.now() + self.options.timeout
         record.max_tries = self.context["ti"].max_tries
         if record.handle is None and self.options.job is not None:
-            self._adopt(JobHandle.from_json(self.options.job))
+            self._submission.adopt(JobHandle.from_json(self.options.job))
             log.info("job %s: submitted by someone else, waiting for its end", self._handle.id)
         if record.handle is None and cleared and record.settles_at is not None:
-            self._after_a_lost_submission()
+            self._submission.look_for_lost()
         if record.handle is None:
-            self._submit(resumed)
+            self._submission.submit(resumed=resumed)
         else:
             self._reconnect(cleared)
         return self._go_on()
-
-    def _adopt(self, handle: JobHandle) -> None:
-        try:
-            kept = sealed(self.hook.gateway, handle)
-        except ValueError:
-            if self.options.job is None:
-                end(self.hook, self.protocol.cancel(handle))  # nobody could find it again
-            raise
-        self.record.handle, self.record.started_at = kept, clock.now()
-        self.record.save(self.context)
-
-    def _submit(self, resumed: bool) -> None:
-        record = self.record
-        anew = self.options.callback and record.callback is None
-        if anew:
-            record.callback = new_callback(record.ends)
-        first = record.settles_at is None
-        if first:
-            self._expect_arrivals()
-        elif anew:
-            record.save(self.context)
-        key = record.key(self.context, self.options.epoch)
-        try:
-            handle = carry(self._submitted().submit(key), lambda ask: self._ask(ask, key, resumed, first=first))
-        except _Found as found:
-            handle = found.handle
-            log.warning("job %s: found by its key, an earlier submission of it had no answer", handle.id)
-        else:
-            if not isinstance(handle, JobHandle):
-                raise TypeError(f"{type(self.protocol).__name__}.submit must return a JobHandle, not {handle!r}")
-            log.info("job %s: submitted", handle.id)
-        self._adopt(handle)
-
-    def _expect_arrivals(self) -> None:
-        """A submission is about to leave, and what may repeat it does so until the call's deadline."""
-        gateway = self.hook.gateway
-        self.record.settles_at = clock.now() + max(gateway.retry.deadline, gateway.read_timeout) + _SETTLE
-        self.record.save(self.context)
-
-    def _submitted(self) -> JobProtocol:
-        """The protocol with the address that the service may call: every try of a generation submits the same one."""
-        if self.record.callback is None:
-            return self.protocol
-        return with_address(self.protocol, callback_address(self.context["ti"], self.record.callback))
-
-    def _ask(self, ask: Ask, key: str, resumed: bool, *, first: bool) -> Response:
-        if ask.harmless:
-            request = dataclasses.replace(self.hook.request(call_of(ask)), keyed=True)
-            return self.hook.send(request, expect=ask.expect)
-        unique = self.protocol.unique
-        call = dataclasses.replace(
-            call_of(ask),
-            idempotency_key=key if unique else False,
-            name="job",
-            epoch=f"{self.options.epoch}#{self.record.generation}",
-        )
-        found: list[JobHandle] = []
-
-        def reconcile(hook: GatewayHook) -> bool:
-            if first:  # this process has sent it, and sends nothing more
-                self._settles_soon()
-            handle = self._found(key)
-            if handle is None:
-                self._expect_arrivals()
-                return False
-            found.append(handle)
-            return True
-
-        looks = self.protocol.finds and not unique
-        answer = make_call(
-            self.hook, call, self.context, self.patience, reconcile=reconcile if looks else None, resumed=resumed
-        )
-        if answer is None:
-            raise _Found(found[-1])
-        return answer
-
-    def _found(self, key: str) -> JobHandle | None:
-        """The job of a key; None only once nothing that was sent can still arrive.
-
-        Raises:
-            Unavailable: It cannot be told yet.
-        """
-        handle = look(self.hook, self.protocol.find(key))
-        left = (self.record.settles_at or 0.0) - clock.now()
-        if handle is not None:
-            return handle
-        if left <= 0:
-            return None
-        raise Unavailable(
-            "the job's submission left no trace yet, and may still arrive", retry_after=left, retryable=True
-        )
-
-    def _settles_soon(self) -> None:
-        record = self.record
-        soon = clock.now() + _SETTLE
-        if record.settles_at is None or soon < record.settles_at:
-            record.settles_at = soon
-            record.save(self.context)
-
-    def _after_a_lost_submission(self) -> None:
-        """A clear of a task whose submission left no handle: the job, if there is one, is found and not doubled."""
-        if self.protocol.unique:
-            return  # the same key again gives the same job
-        if not self.protocol.finds:
-            log.warning("an earlier try may have submitted a job that nobody can find; the clear asks for another one")
-            self.record.next_generation()
-            return
-        key = self.record.key(self.context, self.options.epoch)
-        while True:
-            try:
-                handle = self._found(key)
-            except Unavailable as early:
-                self._spend(early.retry_after or 0.0)
-            else:
-                break
-        if handle is not None:
-            self._adopt(handle)
-        else:
-            self._expect_arrivals()
-
-    def _spend(self, seconds: float) -> None:
-        if self.options.deferrable and seconds > self.hook.gateway.retry.max_inline_wait:
-            self.patience.defer(clock.now() + seconds)
-        clock.sleep(seconds)
 
     def _reconnect(self, cleared: bool) -> None:
         """Go on with a job that an earlier try knew of; submit another one only when that one is over."""
@@ -238,7 +107,7 @@ class JobTask:
         if ours and (cleared or not succeeded):
             log.info("job %s: over (%s), so another one is submitted", handle.id, status or gone)
             record.next_generation()
-            self._submit(resumed=False)
+            self._submission.submit(resumed=False)
         elif status is None and not ours:
             raise JobFailed(f"the service no longer knows job {handle.id}: {gone}")
 
@@ -317,7 +186,7 @@ class JobTask:
         if record.ending:
             log.info("job %s: over (%s), so another one is submitted", self._handle.id, status)
             record.next_generation()
-            self._submit(resumed=False)
+            self._submission.submit(resumed=False)
             return self._go_on()
         record.save(self.context)
         how = ", called back" if self.called_back else ""
@@ -344,15 +213,15 @@ class JobTask:
 
     def _time_out(self, kind: str, last: str) -> NoReturn:
         handle, options = self._handle, self.options
-        self.cancel()
+        cancelled = self.cancel()
         spent = f"no progress for {options.stall:g} s" if kind == "stall" else f"not over within {options.timeout:g} s"
-        left = "cancelled" if options.on_kill == "cancel" else "left running, as on_kill is leave"
+        left = "cancelled" if cancelled else "left running"
         raise DeadlineExceeded(f"job {handle.id}: {spent} (last seen: {last}); it was {left}")
 
-    def cancel(self) -> None:
-        """End the job, if it is ours and may be ended; what goes wrong is logged, and hides no other error."""
+    def cancel(self) -> bool:
+        """End the job if it is ours and may be ended, and tell whether; what goes wrong is logged."""
         if self.options.on_kill != "cancel" or self.options.job is not None:
-            return
+            return False
         try:
             handle = self.record.handle
             if handle is None and self.record.settles_at is not None and self.protocol.finds:
@@ -361,6 +230,8 @@ class JobTask:
                 self._cancel(handle)
         except Exception as error:
             log.warning("the job could not be cancelled: %s", error)
+            return False
+        return handle is not None
 
     def cancel_anew(self) -> None:
         """Do what ``cancel`` does over connections of its own, while this task's are in use in another thread."""
@@ -393,15 +264,11 @@ class JobTask:
         )
 
     @property
+    def _submission(self) -> JobSubmission:
+        return JobSubmission(self.hook, self.protocol, self.options, self.context, self.patience, self.record)
+
+    @property
     def _handle(self) -> JobHandle:
         handle = self.record.handle
         assert handle is not None  # every way here has submitted or adopted one
         return handle
-
-
-class _Found(Exception):
-    """A look-up found the job of a submission whose outcome was unknown."""
-
-    def __init__(self, handle: JobHandle) -> None:
-        super().__init__()
-        self.handle = handle

@@ -29,7 +29,7 @@ BATCH = 11
 """Cases that run at once."""
 PATIENCE = 300.0
 """Seconds for a batch."""
-SETTLING = 45.0
+SETTLING = 60.0
 """Seconds in which a cancellation has to reach the service after the task has ended."""
 _ENDED = frozenset({"success", "failed"})
 
