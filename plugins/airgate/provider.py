@@ -59,6 +59,32 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "redis_default",
                         "default": "",
                     },
+                    "callback_url": {
+                        "description": "Address at which services reach the callbacks of jobs: that of the gateway's "
+                        "route to /airgate/v1/callbacks of the api-server.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://gateway.example.com/airgate/v1/callbacks",
+                        "default": "",
+                    },
+                    "callback_secrets": {
+                        "description": "Secrets that sign the addresses of callbacks, at least 32 bytes each, with "
+                        "commas or blanks between them: the first one signs, all of them are known. The same for "
+                        "the workers and the api-server.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": None,
+                        "default": "",
+                    },
+                    "callback_lifetime": {
+                        "description": "Seconds that the address of a callback is good for, where the job has no "
+                        "timeout of its own.",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "604800",
+                    },
                 },
             }
         },

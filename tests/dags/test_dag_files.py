@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def test_all_dag_files_load(dag_bag: DagBag) -> None:
-    """No DAG file has an import error, and the example is among the DAGs."""
+    """No DAG file has an import error, and the examples are among the DAGs."""
     assert dag_bag.import_errors == {}
-    assert "flights_etl" in dag_bag.dags
+    assert {"flights_etl", "release_train", "provision_environment"} <= set(dag_bag.dags)
 
 
 @pytest.mark.parametrize("heavy", ["pandas", "numpy", "pyarrow", "duckdb", "starlette.applications", "uvicorn"])
@@ -36,9 +36,11 @@ def test_every_dag_explains_itself(dag_bag: DagBag) -> None:
 
 def test_every_pool_is_one_that_the_project_sets_up(dag_bag: DagBag, pools: dict[str, Any]) -> None:
     """A task in an unknown pool would wait for ever; and a gateway call outside its pool would not be limited."""
-    from airgate.operators import GatewayExtractOperator, GatewayOperator, TableLoadOperator
+    from airgate.operators import GatewayExtractOperator, GatewayJobOperator, GatewayOperator, TableLoadOperator
+    from airgate.sensors import GatewaySensor
 
-    wanted = {GatewayExtractOperator: "gateway", GatewayOperator: "gateway", TableLoadOperator: "warehouse"}
+    gateway = (GatewayExtractOperator, GatewayJobOperator, GatewayOperator, GatewaySensor)
+    wanted = {**dict.fromkeys(gateway, "gateway"), TableLoadOperator: "warehouse"}
     for dag in dag_bag.dags.values():
         for task in dag.tasks:
             assert task.pool in {"default_pool", *pools}, task.task_id
@@ -79,4 +81,6 @@ def test_serialization_keeps_what_the_scheduler_needs(dag_bag: DagBag) -> None:
             assert (copy.pool, copy.retries, copy.owner) == (task.pool, task.retries, task.owner)
             assert copy.retry_delay == task.retry_delay
             assert tuple(copy.template_fields) == tuple(task.template_fields)
-        assert back.get_task("extract_flights").query == dag.get_task("extract_flights").query
+            assert (copy.is_setup, copy.is_teardown) == (task.is_setup, task.is_teardown)
+            assert copy.on_failure_fail_dagrun == task.on_failure_fail_dagrun
+            assert getattr(copy, "query", None) == getattr(task, "query", None)

@@ -145,6 +145,15 @@ def test_the_branches_are_merged_with_a_status_each(port: int) -> None:
     assert not {"authorization", "cookie"} & set(seen["headers"])
 
 
+def test_a_placeholder_that_stands_for_nothing_leads_a_branch_to_no_other_path(
+    port: int, upstream: PolicyUpstream
+) -> None:
+    """`/trip/` is no trip: its branch would ask for the list of flights."""
+    before = dict(upstream.calls)
+    assert ask(port, "/trip/").status == 404
+    assert dict(upstream.calls) == before
+
+
 def test_without_a_token_nothing_is_called(port: int, upstream: PolicyUpstream) -> None:
     """Authorisation comes first."""
     before = dict(upstream.calls)

@@ -256,6 +256,20 @@ def test_requests_are_validated_before_the_upstream_is_called(
         assert [(each["in"], each["pointer"]) for each in value(answer)["errors"]] == places
 
 
+@pytest.mark.parametrize(("method", "target"), [("PUT", "/orders/?day=1"), ("GET", "/files/pdf/"), ("GET", "/mine/")])
+def test_a_placeholder_that_stands_for_nothing_leads_to_no_other_path(
+    port: int, upstream: PolicyUpstream, method: str, target: str
+) -> None:
+    """`/orders/` is not the order of an empty id, whose rewritten path would be that of something else."""
+    before = dict(upstream.calls)
+    token = jwt.encode({"sub": "alice", "exp": time.time() + 600}, SECRET)
+    body = b'{"id": 1}' if method == "PUT" else None
+    headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
+    answer = call(port, method, target, headers, body)
+    assert (answer.status, answer.body) == (404, b'{"message":"No match found."}')
+    assert dict(upstream.calls) == before
+
+
 def test_a_path_is_rewritten_with_what_was_sent(port: int) -> None:
     """Parameters and wildcard move; an escaped slash stays escaped and the query stays."""
     seen = value(call(port, "GET", "/files/a%2Fb/x/y?q=1"))["data"]

@@ -129,8 +129,20 @@ def test_the_summary_says_whether_the_service_called(at: Farm, context: Any) -> 
 
 def test_with_a_callback_polls_only_catch_what_is_lost() -> None:
     assert task(poll_interval=None).poll_interval == (30.0, 300.0)
-    assert task(callback=False, protocol=FarmJob({}), poll_interval=None).poll_interval == (1.0, 60.0)
+    assert task(callback=False, protocol=FarmJob({}), poll_interval=None).poll_interval == (2.0, 60.0)
     assert task(poll_interval=5).poll_interval == 5
+
+
+def test_a_job_that_was_cancelled_is_waited_for_without_a_callback(at: Farm, context: Any) -> None:  # noqa: F811
+    slow = {"poll_interval": 300, "timeout": 3600}
+    assert deferred(task(**slow), context).trigger.waiting.shortest == 300
+    at.stays_cancelling = True
+    context["ti"].max_tries += 3
+    before = time.time()
+    waiting = deferred(task(**slow), context).trigger.waiting
+    assert (at.only().state, waiting.ending) == ("cancelling", True)
+    assert (waiting.shortest, waiting.longest) == (10, 60)
+    assert waiting.started_at >= before
 
 
 def test_mapped_tasks_may_bring_the_marker_along(at: Farm, context: Any) -> None:  # noqa: F811

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airgate.client import clock
-from airgate.errors import OutcomeUnknown, Unavailable
+from airgate.errors import JobFailed, OutcomeUnknown, Unavailable
 from airgate.testing.time import InstantTime
 from tests.job_farm import Farm, FarmJob
 from tests.operators.test_job_operator import WORK, at, deferred, task, through  # noqa: F401
@@ -170,3 +170,13 @@ def test_a_submission_refused_within_its_answer_is_made_anew_by_the_next_try(at:
         task(protocol=looked_up).execute(context)
     deferred(task(protocol=looked_up), context)
     assert len(at.jobs) == 1
+
+
+def test_a_failure_that_no_try_has_told_yet_is_told_before_another_job_is_made(at: Farm, context: Any) -> None:  # noqa: F811
+    deferred(task(), context)
+    at.only().state = "failed"
+    with pytest.raises(JobFailed):
+        task().execute(context)
+    assert len(at.jobs) == 1
+    deferred(task(), context)
+    assert [job.state for job in at.jobs.values()] == ["failed", "running"]

@@ -120,7 +120,7 @@ def test_a_later_try_goes_on_with_a_job_that_runs(at: Farm, context: Any) -> Non
 def test_a_later_try_takes_the_result_of_a_job_that_ended_meanwhile(at: Farm, context: Any) -> None:
     deferred(task(), context)
     at.only().state = "succeeded"
-    assert through(task(), context)["made"]["name"] == "render"
+    assert task().execute(context)["made"]["name"] == "render"
     assert len(at.jobs) == 1
 
 

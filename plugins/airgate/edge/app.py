@@ -9,6 +9,7 @@ from typing import Any
 
 from airgate.edge.authorities import Authorities
 from airgate.edge.pool import Pool
+from airgate.edge.prompt import Prompt
 from airgate.edge.proxy import Upstreams
 from airgate.edge.reply import Receive, Reply, Send
 from airgate.edge.service_asking import Asking
@@ -83,6 +84,15 @@ class Edge:
     def told(self, chosen: Chosen, request: Request, claims: Claims, client: str) -> Outcome:
         """What a route would do with the request of a caller who was let in, without doing it."""
         return act(chosen, request, claims)
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """The answer to a request without a body, where it is known at once."""
+        return None
+
+    def address(self, scope: Scope, request: Request) -> str | None:
+        """The client's address, for whoever is told of the request."""
+        client = scope.get("client")
+        return client[0] if client else None
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -1,23 +1,20 @@
 """One HTTP/1.1 connection to a server: carries one call at a time, and is fit for another only after a clean end.
 
 Measured (scripts/bench edge): a general HTTP client costs more CPU per call than all the rest of the edge. A gateway
-needs little of one: bytes of a request out, status, headers and pieces of a body back. llhttp, through httptools, does
-the reading; it refuses what could be read in two ways, such as a length next to a transfer coding.
-`airgate.edge.answer_framing` says what else is not to be passed on.
+needs little of one: bytes of a request out, status, headers and pieces of a body back.
 """
 
 import asyncio
 import select
-from collections import deque
 from typing import cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade
 
-from airgate.edge.answer_framing import MOST_BYTES, BadAnswer, body_announced, check_size, check_status
+from airgate.edge.answer_framing import MOST_BYTES
+from airgate.edge.answer_reader import AnswerReader
 
 _HELD_BACK = 64 * 1024
 """Bytes of a body that wait for the client; beyond, the server is not read from."""
-_WITHOUT_BODY = (204, 304)
 
 
 class CallFailed(Exception):
@@ -34,12 +31,12 @@ class CallFailed(Exception):
         self.what = what
 
 
-class Connection(asyncio.Protocol):
+class Connection(AnswerReader, asyncio.Protocol):
     """A connection and the call on it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self._loop = loop
-        self._parser = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._unread = select.poll()
         self._waiter: asyncio.Future[None] | None = None
@@ -51,20 +48,11 @@ class Connection(asyncio.Protocol):
         self._reset("GET", None, None)
 
     def _reset(self, method: str, deadline: float | None, silence: float | None) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._head = method == "HEAD"
+        self.begin_reading(method)
         self._deadline = deadline
         self._silence = silence
         self._heard = self._loop.time()
-        self._received = 0
-        self._size = 0
-        self._headed = False
-        self._complete = False
-        self._until_end = False
-        self._keeps = False
         self._paused = False
-        self._pieces: deque[bytes] = deque()
 
     # The call
 
@@ -161,7 +149,8 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _fail(self, status: int, what: str) -> None:
+    def fail(self, status: int, what: str) -> None:
+        """Give the call up."""
         if self._failure is None and not self._complete:
             self._failure = CallFailed(status, what)
         self.close()
@@ -190,7 +179,7 @@ class Connection(asyncio.Protocol):
             self._heard = self._loop.time()
         due = self._due()
         if due <= self._loop.time():
-            self._fail(504, "did not answer in time" if not self._headed else "did not complete its answer in time")
+            self.fail(504, "did not answer in time" if not self._headed else "did not complete its answer in time")
         elif due != float("inf"):
             self._watch(due)
 
@@ -213,10 +202,10 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            self._fail(502, "wanted to change the protocol")
+            self.fail(502, "wanted to change the protocol")
             return
         except HttpParserError:
-            self._fail(502, "sent something that is not HTTP")
+            self.fail(502, "sent something that is not HTTP")
             return
         if not self._complete:
             self._bound(grown=len(self._pieces) > pieces)
@@ -228,7 +217,7 @@ class Connection(asyncio.Protocol):
             self._received = 0
         elif self._received > MOST_BYTES:
             what = "chunk sizes and trailers" if self._headed else "headers"
-            self._fail(502, f"sent more than {MOST_BYTES} bytes of {what}")
+            self.fail(502, f"sent more than {MOST_BYTES} bytes of {what}")
         if self._size > _HELD_BACK and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
@@ -265,53 +254,3 @@ class Connection(asyncio.Protocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
-
-    # httptools
-
-    def on_message_begin(self) -> None:
-        """Begin an answer; the one before was an interim one (1xx), or there are two to one request."""
-        if self._complete:
-            self._keeps = False
-        else:
-            self.headers = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; those after the body, trailers, are dropped."""
-        if not self._headed:
-            self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        """Take status and headers, unless they are of an interim answer or not to be passed on."""
-        if self._complete:
-            return
-        status = self._parser.get_status_code()
-        try:
-            if not check_status(status, self._parser.get_http_version()):
-                return
-            check_size(self.headers, self._received)
-            announced = body_announced(self.headers)
-        except BadAnswer as bad:
-            self._fail(502, str(bad))
-            return
-        self.status = status
-        self._headed = True
-        self._keeps = self._parser.should_keep_alive()
-        if self._head or status in _WITHOUT_BODY:
-            # Whether the server sends the body all the same would be known too late, as the next request's answer.
-            self._keeps = self._keeps and announced is not True
-            self._complete = True
-        else:
-            self._until_end = announced is None
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the body."""
-        if self._complete:
-            self._keeps = False
-            return
-        self._pieces.append(data)
-        self._size += len(data)
-
-    def on_message_complete(self) -> None:
-        """End the answer, unless it was an interim one."""
-        if self._headed:
-            self._complete = True

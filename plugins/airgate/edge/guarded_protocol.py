@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, ClassVar, NoReturn
 
 from httptools import HttpParserError, HttpParserUpgrade
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from airgate.edge.exact_target import ExactTarget
+from airgate.edge.answer_head import answer_head
 from airgate.edge.framing import CLOSE, METHODS, WATCHED, Header, head_refusal
 from airgate.edge.parting import Parting
+from airgate.edge.prompt_target import PromptTarget
 from airgate.edge.refusal import refusal
+from airgate.edge.reply import own_headers
 from airgate.edge.upgrade import BodyReader, framing_of
 from airgate.edge.visit import LEFT
 from airgate.spec.answer import Answer
@@ -27,6 +27,7 @@ _MOST_WAITING = 32
 """Requests that a client may send ahead of its answers; the connection ends after so many."""
 _REST_SECONDS = 5.0
 """How long the rest of a body may take whose request is answered."""
+_END_OF_HEAD = b"\r\n\r\n"
 _NOT_HTTP = refusal(400, "This is not HTTP/1.1 as RFC 9112 has it.", headers=(CLOSE,))
 
 
@@ -34,7 +35,7 @@ class _Stop(Exception):
     """Ends the parser's work on what was received."""
 
 
-class GuardedTarget(ExactTarget):
+class GuardedTarget(PromptTarget):
     """Refuses a head in doubt (400, 501, 505), too large (431) or too slow (408), and closes the connection.
 
     What is complete is looked at by `airgate.edge.front`, which counts exactly; here memory and time are bounded.
@@ -55,6 +56,7 @@ class GuardedTarget(ExactTarget):
         self._last_word: Answer | None = None
         self._deaf = False
         self._unread_body = b""
+        self._alone = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
@@ -75,6 +77,7 @@ class GuardedTarget(ExactTarget):
             self._throw_away(data)
             return
         if self._in_head:
+            self._alone = not self._head_bytes and data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD)
             self._head_bytes += len(data)
         else:
             self._bytes_beside += len(data)
@@ -91,15 +94,19 @@ class GuardedTarget(ExactTarget):
         if self._in_head and self._head_bytes > self._most_bytes() + _MOST_THROWN_AWAY:
             self.transport.cut()
 
-    def _feed(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+    def feed(self, data: bytes) -> None:
+        """Let the parser read."""
+        if self.parser is None:
+            return
         try:
             self.parser.feed_data(data)
         except HttpParserUpgrade as paused:
             self._go_on(data[paused.args[0] :])
         except HttpParserError:
-            if not self._deaf:
-                self._refuse(self._refusal or _NOT_HTTP)
+            if self._refusal is not None:
+                self._end_with(self._refusal)
+            elif not self._deaf:
+                self._refuse(_NOT_HTTP)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; those after the body, trailers, go nowhere: nobody has looked at them."""
@@ -112,46 +119,51 @@ class GuardedTarget(ExactTarget):
 
     def on_headers_complete(self) -> None:
         """The head is in: what follows has limits of its own."""
-        if len(self.pipeline) >= _MOST_WAITING:
+        parser, watched = self.parser, self._watched
+        assert parser is not None
+        if len(self.pipeline) >= _MOST_WAITING and self.cycle is not None:
             self.cycle.keep_alive = False
             self._stop()
-        super().on_headers_complete()
         self._in_head = False
         self._head_bytes = self._bytes_beside = 0
         if self._timer is not None:
             self._stop_waiting()
-        self.headers = []  # for trailers: the app, which has not begun yet, has the others
-        scope, watched = self.scope, self._watched
-        if watched != self._usual or scope["method"] not in METHODS or scope["http_version"] != "1.1":
-            self._look_at(watched)
+        method, version = parser.get_method().decode("ascii"), parser.get_http_version()
+        expects = upgrades = False
+        if watched != self._usual or method not in METHODS or version != "1.1":
+            expects, upgrades = self._look_at(method, version, watched)
         self._watched = []
+        scope = self.head(method, version)
+        stays = not upgrades and version == "1.1" and parser.should_keep_alive() and not self._draining
+        # One such header is the host: there is no body, and nothing else is asked of the connection.
+        if self._alone and len(watched) == 1 and version == "1.1" and self.is_answered(scope, stays=stays):
+            return
+        self.ask(scope, keep_alive=stays).expects = expects
+        self.headers = []  # for trailers: the app, which has not begun yet, has the others
 
-    def _look_at(self, watched: list[Header]) -> None:
-        """Look at a head that is not as the last one on this connection, before anything is made of it."""
-        method, version = self.scope["method"], self.scope["http_version"]
+    def _look_at(self, method: str, version: str, watched: list[Header]) -> tuple[bool, bool]:
+        """Look at a head that is not as the last one on this connection.
+
+        Returns whether its client waits for an interim answer, and whether it asks for another protocol.
+        """
+        assert self.parser is not None
         self._refusal = head_refusal(method, version, watched)
         if self._refusal is not None:
             raise _Stop
-        expects = version == "1.1" and (b"expect", b"100-continue") in [
-            (name, value.lower()) for name, value in watched
-        ]
-        self.cycle.waiting_for_100_continue = expects
-        if self.parser.should_upgrade():  # the edge changes no protocol: it goes on as if it had not been asked to
+        expects = version == "1.1" and any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in watched
+        )
+        upgrades = self.parser.should_upgrade()
+        if upgrades:  # the edge changes no protocol: it goes on as if it had not been asked to
             self._unread_body = framing_of(watched)
-            self.cycle.keep_alive = False
         elif not expects:
             self._usual = watched
+        return expects, upgrades
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
         self._bytes_beside = 0
-        cycle = self.cycle
-        if cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        cycle.message_event.set()
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The next bytes begin another head."""
@@ -170,7 +182,7 @@ class GuardedTarget(ExactTarget):
             return
         reader = BodyReader(self.on_body, self._end_of_last)
         self.parser = reader.parser(framing)
-        self._feed(data)
+        self.feed(data)
 
     def _end_of_last(self) -> None:
         self.on_message_complete()
@@ -223,39 +235,46 @@ class GuardedTarget(ExactTarget):
         """Go on with the next request, or say the last word, or wait a little for the rest of this one."""
         super().on_response_complete()
         if self._last_word is not None:
-            if not self.pipeline and self.cycle.response_complete:
+            if not self.pipeline and self.free:
                 self._part(self._last_word)
-        elif not self._in_head and self.cycle.response_complete and not self.transport.is_closing():
+        elif not self._in_head and self.free and not self.transport.is_closing():
             self._wait(_REST_SECONDS, self.transport.cut)
 
     def _refuse(self, answer: Answer) -> None:
         """Answer, in its turn, what cannot be read on, and end the connection."""
+        cycle, running = self.cycle, self._running
+        if self._in_head or cycle is None:
+            self._end_with(answer)
+            return
         self._stop_waiting()
         self._deaf = True
-        cycle = self.cycle
-        if self._in_head:
-            if cycle is None or cycle.response_complete:
-                self._part(answer)
-            else:  # requests before this one have their answers first
-                self._last_word = answer
-            return
-        if self._running is None or self._running[0] is not cycle:  # it waits, and nothing was made of it
-            self.pipeline.remove(next(waiting for waiting in self.pipeline if waiting[0] is cycle))
-            self.cycle = self.pipeline[0][0] if self.pipeline else self._running[0]  # type: ignore[index]
+        if cycle is not running:  # it waits, and nothing was made of it
+            self.pipeline.remove(cycle)
+            self.cycle = self.pipeline[0] if self.pipeline else running
             self._last_word = answer
             return
         began, complete = cycle.response_started, cycle.response_complete
         cycle.disconnected = True
-        if not complete:
-            self._running[1].cancel(LEFT)
+        if not complete and cycle.task is not None:
+            cycle.task.cancel(LEFT)
         if began:
             self.transport.cut()
         else:
             self._part(answer)
 
+    def _end_with(self, answer: Answer) -> None:
+        """End the connection with an answer to a head, once the requests before it have theirs."""
+        self._stop_waiting()
+        self._deaf = True
+        if self.free:
+            self._part(answer)
+        else:
+            self._last_word = answer
+
     def _part(self, answer: Answer) -> None:
         self._deaf = True
-        self.transport.write(_written(answer))
+        head = answer_head(answer.status, own_headers(answer), "GET", keep_alive=False)
+        self.transport.write(head.data + answer.body)
         self.transport.close()
 
     def _may_be_sending(self) -> bool:
@@ -265,11 +284,3 @@ class GuardedTarget(ExactTarget):
 def guarded(limits: FrontLimits) -> type[GuardedTarget]:
     """The protocol with the limits of a file, for the server to use."""
     return type("GuardedTarget", (GuardedTarget,), {"limits": limits})
-
-
-def _written(answer: Answer) -> bytes:
-    """An answer as bytes on the wire; the connection ends with it."""
-    reason = HTTPStatus(answer.status).phrase
-    headers = (*answer.headers, (b"content-length", str(len(answer.body)).encode()))
-    lines = [f"HTTP/1.1 {answer.status} {reason}".encode(), *(name + b": " + value for name, value in headers)]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + answer.body

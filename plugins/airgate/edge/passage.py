@@ -29,10 +29,12 @@ class PolicyReply(Reply):
     async def start(self, status: int, headers: Iterable[Header], *, with_cors: bool = True) -> None:
         """Send status and headers (lower-case names)."""
         self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": self.complete(headers)})
+
+    def complete(self, headers: Iterable[Header]) -> list[Header]:
+        """The headers of an answer as they are sent."""
         complete = [*headers, *self.added]
-        if self._cors:
-            complete = with_cross_origin(self._cors, complete, self._origin)
-        await self._send({"type": "http.response.start", "status": status, "headers": complete})
+        return with_cross_origin(self._cors, complete, self._origin) if self._cors else complete
 
 
 class PassedReply(Reply):

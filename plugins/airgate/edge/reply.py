@@ -23,8 +23,7 @@ class Reply:
 
     async def whole(self, answer: Answer) -> None:
         """Send an answer of the gateway's own."""
-        length = () if answer.status == 204 else ((b"content-length", str(len(answer.body)).encode()),)
-        await self.start(answer.status, [*answer.headers, *length], with_cors=answer.with_cors)
+        await self.start(answer.status, own_headers(answer), with_cors=answer.with_cors)
         await self._send({"type": "http.response.body", "body": answer.body})
 
     async def failed(self, status: int, detail: str) -> None:
@@ -44,3 +43,9 @@ class Reply:
     async def end(self) -> None:
         """Say that the body is complete."""
         await self._send({"type": "http.response.body", "body": b""})
+
+
+def own_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer of the gateway's own, with its length."""
+    length = () if answer.status == 204 else ((b"content-length", str(len(answer.body)).encode()),)
+    return [*answer.headers, *length]

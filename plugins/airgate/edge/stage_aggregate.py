@@ -10,17 +10,25 @@ from airgate.edge.passage import Handler, Passage
 from airgate.edge.reply import Receive
 from airgate.edge.stage_body import whole_body
 from airgate.edge.whole_call import HttpCalls
+from airgate.spec.answer import NO_MATCH
+from airgate.spec.extension_paths import is_filled
 from airgate.spec.extension_references import Sources, uses_body
 from airgate.spec.javascript import MISSING
 
 
 def aggregated(branches: Sequence[Branch], variables: Mapping[str, object], calls: HttpCalls) -> Handler:
-    """Make the calls of an aggregation and answer with what came."""
+    """Make the calls of an aggregation and answer with what came.
+
+    404 where a placeholder of a branch's path stands for nothing.
+    """
     reads_body = any(
         uses_body(dict(each.headers)) or uses_body(dict(each.query)) or uses_body(each.body) for each in branches
     )
 
     async def handle(passage: Passage) -> None:
+        if not all(is_filled(each.path, passage.parameters) for each in branches):
+            await passage.reply.whole(NO_MATCH)
+            return
         body = await whole_body(passage)
         try:
             value = read_json(passage.request, body) if reads_body else MISSING

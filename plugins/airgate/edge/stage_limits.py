@@ -3,7 +3,9 @@
 import asyncio
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
 
+from airgate.edge.deadlines import Deadlines
 from airgate.edge.passage import Handler, Passage, Stage
 from airgate.edge.rate_headers import policy_header, standing_header
 from airgate.edge.rates import Rates
@@ -23,13 +25,24 @@ _IPV6_NETWORK = 64
 
 def timed(seconds: float) -> Stage:
     """End a request that takes longer: with 504 while nothing has been sent, else by cutting the answer short."""
+    deadlines = Deadlines(seconds)
 
     def stage(handler: Handler) -> Handler:
         async def handle(passage: Passage) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            before = task.cancelling()
+            deadlines.begin(task)
+            late = False
             try:
-                async with asyncio.timeout(seconds):
+                try:
                     await handler(passage)
-            except TimeoutError:
+                finally:
+                    late = deadlines.end(task)
+                    others = late and task.uncancel() > before
+            except asyncio.CancelledError:
+                if not late or others:  # somebody else wants it to end, such as a client that has left
+                    raise
                 if not passage.begun.started:
                     await passage.begun.whole(refusal(504, f"The request took longer than {seconds:g} s."))
 
@@ -55,9 +68,13 @@ def limited(
     policy = policy_header([("route", all_clients), ("client", each_client)])
     whole_route = Scope(route, all_clients)
 
+    @lru_cache(maxsize=1024)
+    def scope_of(client: str) -> Scope:
+        return Scope(f"{route} {client}", each_client)
+
     def stage(handler: Handler) -> Handler:
         async def handle(passage: Passage) -> None:
-            scopes = [whole_route, Scope(f"{route} {identity(passage)}", each_client)]
+            scopes = [whole_route, scope_of(identity(passage))]
             full = slots.enter(scopes)
             if full is not None:
                 await passage.reply.whole(_busy(full is whole_route))

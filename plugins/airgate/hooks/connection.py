@@ -39,7 +39,7 @@ class GatewayConnection(BaseHook):
     conn_type = "gateway"
     hook_name = "Gateway"
     quiet = False
-    """Whether calls that go well are logged as debug only: polls are many, and what they found is logged by itself."""
+    """Whether calls are logged as debug only: polls are many, and what became of them is logged by itself."""
 
     def __init__(self, gateway_conn_id: str = default_conn_name) -> None:
         super().__init__()

@@ -57,8 +57,7 @@ class AirflowObserver(NullObserver):
         stats.incr("airgate.attempts", end.attempts, tags=tags)
         stats.incr("airgate.received_bytes", end.received, tags=tags)
         stats.timing("airgate.call.duration", end.seconds * 1000, tags=tags)
-        quiet = end.error is None and getattr(self._hook, "quiet", False)
-        (self._log.debug if quiet else self._log.info)(
+        (self._log.debug if getattr(self._hook, "quiet", False) else self._log.info)(
             "gateway call",
             method=end.method,
             url=end.url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -38,8 +39,9 @@ class JobProtocol(ABC):
         return False
 
     def watching(self) -> dict[str, Any]:
-        """The fields with which the triggerer makes this protocol anew, as JSON."""
-        return {name: getattr(self, name) for name in self.watched}
+        """The fields with which the triggerer makes this protocol anew, as JSON, without those at their default."""
+        plain = {field.name: field.default for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {name: value for name in self.watched if (value := getattr(self, name)) != plain[name]}
 
     def problem(self) -> str | None:
         """What keeps this from working, None when nothing does; asked while the DAG is parsed."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _GRACE = 60.0
 """Seconds that a triggerer may be late with its own word that the time is over."""
-_POLLED = (1.0, 60.0)
+_POLLED = (2.0, 60.0)
 _CALLED_BACK = (30.0, 300.0)
 """Bounds of the interval of polls, in seconds: where a callback is expected they only catch one that is lost."""
 _KILL_SECONDS = 4.0
@@ -57,7 +57,7 @@ class GatewayJobOperator(BaseOperator):
         callback: Whether the service calls when the job is over: ``airgate.jobs.CALLBACK_URL`` in a text of the
             protocol's fields stands for the address. Looks go on, more slowly. See docs/jobs-callbacks.md.
         poll_interval: Seconds between looks at the job: one number, or the bounds between which the interval grows to a
-            tenth of the time waited; (1, 60) unless given, (30, 300) with a callback. A service that names an interval
+            tenth of the time waited; (2, 60) unless given, (30, 300) with a callback. A service that names an interval
             is obeyed.
         timeout: Seconds, or a timedelta, for the job over all tries and deferrals; a clear starts it again. None for no
             limit.
@@ -219,14 +219,17 @@ class GatewayJobOperator(BaseOperator):
 
     def _defer(self, handle: JobHandle, record: JobRecord) -> NoReturn:
         from airgate.client import clock
-        from airgate.hooks.callbacks import mark
+        from airgate.hooks.callbacks import SETTLES, mark
         from airgate.triggers.job import JobTrigger, Waiting
 
         pace, _, stall, poll_timeout = self._times()
+        started_at = record.started_at or clock.now()
+        if self.callback and record.ending:  # a job that is cancelled may not call, and is over soon
+            pace, started_at = PollPace(SETTLES, _POLLED[1]), clock.now()
         waiting = Waiting(
             protocol=reference(self._protocol()),
             handle=handle.to_json(),
-            started_at=record.started_at or clock.now(),
+            started_at=started_at,
             shortest=pace.shortest,
             longest=pace.longest,
             ends=record.ends,

@@ -31,6 +31,8 @@ class JobRecord:
     """Of the task instance when this was stored; only a clear changes it."""
     ending: bool = False
     """Whether the job is only waited for to be over, so that another may follow."""
+    reported: bool = False
+    """Whether a try has ended with this job's failure: the next one submits another."""
     polls: int = 0
     callback: Mapping[str, Any] | None = None
     """What makes the address that this generation's service may call; None without one."""
@@ -55,7 +57,7 @@ class JobRecord:
         """The job is over, and another one is wanted."""
         self.generation += 1
         self.settles_at = self.handle = self.started_at = self.callback = None
-        self.ending = False
+        self.ending = self.reported = False
 
     def key(self, context: Any, epoch: str) -> str:
         """The idempotency key of this generation's submission."""

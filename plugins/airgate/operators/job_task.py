@@ -80,21 +80,27 @@ class JobTask:
             self._submission.look_for_lost()
         if record.handle is None:
             self._submission.submit(resumed=resumed)
-        else:
-            self._reconnect(cleared)
+        elif (over := self._reconnect(cleared)) is not None and self.options.wait:
+            return self._over(over)
         return self._go_on()
 
-    def _reconnect(self, cleared: bool) -> None:
-        """Go on with a job that an earlier try knew of; submit another one only when that one is over."""
+    def _reconnect(self, cleared: bool) -> JobStatus | None:
+        """Go on with a job that an earlier try knew of; submit another one only when that one is over.
+
+        Returns:
+            How it ended, when it is over and no try has said so yet: the one that waited for it may be lost.
+        """
         record = self.record
         handle = self._handle
-        status, gone = None, ""
+        ours = self.options.job is None
         try:
             status = self._status(handle)
         except NotFound as error:
-            gone = error.reason
-        ours = self.options.job is None
-        if status is not None and not status.over:
+            if not ours:
+                raise JobFailed(f"the service no longer knows job {handle.id}: {error.reason}") from error
+            self._another(f"gone: {error.reason}")
+            return None
+        if not status.over:
             if cleared and ours and self.options.on_kill == "cancel":
                 log.info("job %s: still runs although the task was cleared; it is ended before another one", handle.id)
                 self._cancel(handle)
@@ -102,14 +108,17 @@ class JobTask:
             else:
                 log.info("job %s: goes on, this try waits for it", handle.id)
             record.save(self.context)
-            return
-        succeeded = status is not None and status.state is JobState.SUCCEEDED
-        if ours and (cleared or not succeeded):
-            log.info("job %s: over (%s), so another one is submitted", handle.id, status or gone)
-            record.next_generation()
-            self._submission.submit(resumed=False)
-        elif status is None and not ours:
-            raise JobFailed(f"the service no longer knows job {handle.id}: {gone}")
+            return None
+        if ours and (cleared or record.reported):
+            self._another(str(status))
+            return None
+        return status
+
+    def _another(self, ended: str) -> None:
+        """Submit the next job, as this one is over."""
+        log.info("job %s: over (%s), so another one is submitted", self._handle.id, ended)
+        self.record.next_generation()
+        self._submission.submit(resumed=False)
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
@@ -184,9 +193,7 @@ class JobTask:
     def _over(self, status: JobStatus) -> Any:
         record = self.record
         if record.ending:
-            log.info("job %s: over (%s), so another one is submitted", self._handle.id, status)
-            record.next_generation()
-            self._submission.submit(resumed=False)
+            self._another(str(status))
             return self._go_on()
         record.save(self.context)
         how = ", called back" if self.called_back else ""
@@ -195,6 +202,8 @@ class JobTask:
             return look(self.hook, self.protocol.result(self._handle))
         except JobFailed as error:
             error.job, error.state = self._handle.id, status.state.value
+            record.reported = True
+            record.save(self.context)
             raise
         finally:
             self._summarize(status)

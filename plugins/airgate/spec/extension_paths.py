@@ -33,3 +33,14 @@ def parameters(route: str, path: str) -> dict[str, str]:
 def fill(template: str, values: Mapping[str, str]) -> str:
     """The path with every placeholder replaced; one that stands for nothing leaves an empty segment."""
     return "/".join([values.get(part, "") if part.startswith("{") else part for part in template.split("/")])
+
+
+def is_filled(template: str, values: Mapping[str, str]) -> bool:
+    """Whether every placeholder stands for something; only a wildcard at the end may stand for nothing.
+
+    An empty segment is dropped on the way to a server, and the path is then that of something else: with an empty id,
+    `/orders/{id}/lines` asks for `/orders/lines`.
+    """
+    parts = template.split("/")
+    needed = parts[:-1] if parts[-1] == WILDCARD else parts
+    return all(values.get(part) for part in needed if part.startswith("{"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from airgate.spec.answer import AMBIGUOUS_PATH, NO_MATCH, PREFLIGHT, Answer
 from airgate.spec.config import Gateway, Proxy, Route
@@ -120,13 +121,12 @@ def act(chosen: Chosen, request: Request, claims: Claims) -> Outcome:
 
 def _forward(proxy: Proxy, path: str, request: Request, claims: Claims) -> Forward:
     mapped = {name: value for name, value in proxy.headers.headers(request, claims).items() if name not in UNMAPPED}
-    dropped = {name.encode() for name in mapped} | _NOT_FORWARDED
-    # Many servers hand `x_user` and `x-user` to their application as one name.
-    claimed = {name.replace("_", "-").encode() for name in proxy.headers.claimed - UNMAPPED}
+    dropped = _NOT_FORWARDED.union([name.encode() for name in mapped]) if mapped else _NOT_FORWARDED
+    claimed = _claimed(proxy.headers.claimed)
     headers = [
         (name.decode(), header_text(value))
         for name, value in request.headers
-        if name not in dropped and name.replace(b"_", b"-") not in claimed
+        if name not in dropped and (not claimed or name.replace(b"_", b"-") not in claimed)
     ]
     return Forward(
         server=proxy.server,
@@ -135,6 +135,12 @@ def _forward(proxy: Proxy, path: str, request: Request, claims: Claims) -> Forwa
         query=forwarded_query(proxy.query, request, claims),
         headers=_one_cookie_line(headers) + list(mapped.items()),
     )
+
+
+@lru_cache(maxsize=1024)
+def _claimed(names: frozenset[str]) -> frozenset[bytes]:
+    """The names as they are compared: many servers hand `x_user` and `x-user` to their application as one."""
+    return frozenset(name.replace("_", "-").encode() for name in names - UNMAPPED)
 
 
 def _one_cookie_line(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -119,13 +119,10 @@ class RouteTable(Generic[R]):
         """The routes that serve a method and a normalised path, the preferred one first."""
         segments = path.split("/")
         length = len(segments)
-        ranked = [
-            ((*pattern.rank(length), route.method != method, order), route)
-            for order, pattern, route in self._candidates(segments)
-            if route.method in (method, ANY_METHOD)
-        ]
-        ranked.sort(key=lambda pair: pair[0])
-        return [route for _, route in ranked]
+        serving = [each for each in self._candidates(segments) if each[2].method in (method, ANY_METHOD)]
+        if len(serving) > 1:
+            serving.sort(key=lambda each: (*each[1].rank(length), each[2].method != method, each[0]))
+        return [route for _, _, route in serving]
 
     def _candidates(self, segments: list[str]) -> Iterator[tuple[int, Pattern, R]]:
         length = len(segments)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -13,13 +14,11 @@ from airgate.client import clock
 from airgate.hooks.failures import error_to_json
 from airgate.hooks.job_calls import aend
 from airgate.jobs.job import JobHandle, JobStatus
-from airgate.jobs.pace import PollPace
+from airgate.jobs.pace import SETTLING, PollPace
 from airgate.policy.errors import GatewayError, NotFound
 from airgate.triggers.wait import sleep_until
 from airgate.triggers.watch import Watch, watches
 
-_SETTLING = 30.0
-"""Seconds after its submission in which a job that the service does not know is one that it does not know yet."""
 _CANCEL_SECONDS = 20.0
 _LOOK_SECONDS = 8.0
 """For the look before a cancellation; Airflow gives both of them thirty seconds."""
@@ -46,8 +45,12 @@ class Waiting:
     poll_timeout: float = 30.0
     cancels: bool = True
     """Whether the job is cancelled when a person ends the task."""
-    polls: int = field(default=0)
+    ending: bool = False
+    """Whether the job was cancelled already and is only waited for to be over."""
+    polls: int = 0
     """Made before, by another process."""
+    callback: str = ""
+    """What the nonce of the service's callback is known by; empty without one."""
 
 
 class JobTrigger(BaseTrigger):
@@ -83,7 +86,7 @@ class JobTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the job: a person marked the task failed or successful, or cleared it."""
         if not self.waiting.cancels:
-            self.log.info("job %s goes on: on_kill is leave", self.waiting.handle["id"])
+            await self._tell("info", "job %s goes on: on_kill is leave", self.waiting.handle["id"])
             return
         handle = JobHandle.from_json(self.waiting.handle)
         async with watches().watch(self.gateway_conn_id, self.waiting.protocol) as watch:
@@ -91,7 +94,7 @@ class JobTrigger(BaseTrigger):
                 return
             async with watch.gateways.hook(self.gateway_conn_id) as hook:
                 await aend(hook, watch.protocol.cancel(handle), deadline=clock.now() + _CANCEL_SECONDS)
-        self.log.info("job %s: cancelled, as the task was ended by hand", handle.id)
+        await self._tell("info", "job %s: cancelled, as the task was ended by hand", handle.id)
 
     async def _is_over(self, watch: Watch, handle: JobHandle) -> bool:
         """Whether there is nothing to cancel: for some services that would be to delete what the job made."""
@@ -100,7 +103,7 @@ class JobTrigger(BaseTrigger):
         except NotFound:
             return True
         except GatewayError as error:
-            self.log.warning("job %s: cancelled without a look at it: %s", handle.id, error)
+            await self._tell("warning", "job %s: cancelled without a look at it: %s", handle.id, error)
             return False
 
     async def _wait(self, watch: Watch) -> dict[str, Any]:
@@ -117,19 +120,24 @@ class JobTrigger(BaseTrigger):
             except GatewayError as error:
                 if not self._passes(error):
                     raise
-                self.log.warning("job %s: the poll failed, again later: %s", handle.id, error)
+                await self._tell("warning", "job %s: the poll failed, again later: %s", handle.id, error)
                 asked = error.retry_after
             else:
                 asked = status.retry_after
-                if told.heard(status):
-                    self.log.info("job %s: %s", handle.id, status)
-                if status.over:
+                if status.over:  # Airflow logs the event
                     return {"status": status.to_json()}
+                if told.heard(status):
+                    await self._tell("info", "job %s: %s", handle.id, status)
             finally:
                 self._polls += 1
             ends = self._ends(told.moved)
             if ends is not None and clock.now() >= ends:
                 return {"timed_out": "total" if ends == waiting.ends else "stall", "last": told.last()}
+
+    async def _tell(self, level: str, *line: object) -> None:
+        # A line goes through a pipe to Airflow's process that writes to the database, and waits while that one is at
+        # it: when many jobs end together, for many seconds, in which nothing else on this loop would go on.
+        await asyncio.to_thread(getattr(self.log, level), *line)
 
     def _ends(self, moved: float) -> float | None:
         """When the waiting is over, by its whole length or for want of progress."""
@@ -141,7 +149,9 @@ class JobTrigger(BaseTrigger):
         """Whether an error is one that another poll may not meet: the job goes on whatever the poll came to."""
         if error.retryable or not error.status:
             return True
-        return isinstance(error, NotFound) and clock.now() < self.waiting.started_at + _SETTLING
+        return (
+            isinstance(error, NotFound) and not self.waiting.ending and clock.now() < self.waiting.started_at + SETTLING
+        )
 
 
 class _Progress:

@@ -1,0 +1,33 @@
+"""What Airflow's api-server serves below ``/airgate/v1``."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from airgate.ingress.callbacks import CallbackEndpoint
+from airgate.ingress.problem import problem
+
+PREFIX = "/airgate/v1"
+
+
+def build() -> FastAPI:
+    """The application. It shows no description of itself: Airflow protects nothing of what a plugin serves."""
+    app = FastAPI(title="Airgate", docs_url=None, redoc_url=None, openapi_url=None)
+    endpoint = CallbackEndpoint()
+
+    async def called_back(request: Request) -> Response:
+        return await endpoint(request)
+
+    app.router.routes.append(Route("/callbacks/{token}", called_back, methods=["POST"]))
+    app.add_exception_handler(HTTPException, _refused)
+    return app
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = {404: "There is nothing at this address.", 405: "Only POST is answered here."}
+    return problem(error.status_code, said.get(error.status_code, str(error.detail)), error.headers)
