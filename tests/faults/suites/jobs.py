@@ -128,8 +128,9 @@ def _hit(stack: AirflowUnderFire, runs: list[Run]) -> None:
         case = run.case
         if case.moment in SERVERS:
             if stack.kill(case.moment):
-                for other in runs:  # all that run are hit by it
-                    other.hit = case.moment if other.case.moment == case.moment and _waits(other) else other.hit
+                for other in runs:  # all whose job has begun are hit by it
+                    begun = other.running_since is not None and other.state not in _ENDED
+                    other.hit = case.moment if other.case.moment == case.moment and begun else other.hit
             return  # the api-server answers nothing for a while
         if case.moment == "marked failed without triggerer":
             stack.kill("triggerer")
