@@ -102,7 +102,8 @@ def test_provider_metadata_gives_form_decorator_and_option(installed: CleanEnvir
     assert found["required"] == [], "the form would insist on fields that have a default"
     assert found["relabeled"]["password"] == "Password, token, key or client secret"
     assert found["decorators"] == ["dataframe", "gateway"]
-    assert found["options"] == ["data_root", "limits_store"]
+    settings = {"data_root", "limits_store", "callback_url", "callback_secrets", "callback_lifetime"}
+    assert set(found["options"]) == settings
 
 
 def test_public_names_import_from_the_wheel(installed: CleanEnvironment) -> None:
