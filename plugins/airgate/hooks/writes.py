@@ -17,6 +17,9 @@ from airgate.policy.retry import IDEMPOTENT_METHODS
 
 _VERSION = 1
 
+EPOCH_KEY = "airgate_epoch"
+"""Name in the task's context of the epoch that its calls belong to when they name none: that of the task's saga."""
+
 
 class Write:
     """One write of a task instance.
@@ -46,6 +49,7 @@ class Write:
         # What an idempotent method repeats does no harm, so its key may change with the request.
         self._by_method = fingerprint.method in IDEMPOTENT_METHODS and key is None
         call = digest((name, *fingerprint.to_json().values())) if self._by_method else name
+        epoch = epoch or context.get(EPOCH_KEY, "")
         made = _key(ti, call, epoch) if key is None else key
         self.key = None if use == "off" else made
         self.relied = use == "honoured"

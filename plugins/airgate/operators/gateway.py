@@ -162,10 +162,12 @@ class GatewayOperator(BaseOperator):
         for name in ("max_xcom_bytes", "deadline"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        if self.params and "params" not in repr([getattr(self, name) for name in self.template_fields]):
+        # Airflow hands the DAG's own params to every task of it.
+        own = self.params.keys() - (self.dag.params.keys() if self.has_dag() else ())
+        if own and "params" not in repr([getattr(self, name) for name in self.template_fields]):
             raise ValueError(
                 f"params are Airflow's, for templates, and no field has a template with params: query parameters such "
-                f"as {', '.join(self.params)} go into query"
+                f"as {', '.join(sorted(own))} go into query"
             )
         self._check_call()
 
@@ -206,26 +208,29 @@ class GatewayOperator(BaseOperator):
         return self._make(context, resumed=True)
 
     def _make(self, context: Context, *, resumed: bool) -> Any:
+        with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
+            return self._make_with(hook, context, resumed=resumed)
+
+    def _make_with(self, hook: GatewayHook, context: Context, *, resumed: bool) -> Any:
         # Imported here, as every parse of a DAG file would pay for it otherwise.
         from airgate.operators.patience import Patience
         from airgate.operators.task_call import make_call
 
         call, store = self._call(context), context["task_state_store"]
-        with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
-            if resumed and isinstance(earlier := store.get(_TALLY), dict):
-                hook.tally.add(earlier)
-            try:
-                response = make_call(
-                    hook,
-                    call,
-                    context,
-                    Patience(partial(self._defer, store, hook), self.long_wait, self.deferrable, self.deadline),
-                    reconcile=self.reconcile,
-                    resumed=resumed,
-                )
-                return None if response is None else self._result(context, hook, call, response)
-            finally:
-                self._report(context, hook)
+        if resumed and isinstance(earlier := store.get(_TALLY), dict):
+            hook.tally.add(earlier)
+        try:
+            response = make_call(
+                hook,
+                call,
+                context,
+                Patience(partial(self._defer, store, hook), self.long_wait, self.deferrable, self.deadline),
+                reconcile=self.reconcile,
+                resumed=resumed,
+            )
+            return None if response is None else self._result(context, hook, call, response)
+        finally:
+            self._report(context, hook)
 
     def _defer(self, store: Any, hook: GatewayHook, until: float) -> NoReturn:
         from airgate.triggers.wait import WaitTrigger

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from airgate.client import clock
 from airgate.client.message import Request, Response
@@ -173,13 +173,31 @@ class _Attempts:
             if found is None or isinstance(found, (bool, Response)):
                 return found
             raise TypeError(f"reconcile must return a response, True, False or None, not {type(found).__name__}")
-        call = as_call(reconcile)
-        request = self.hook.request(call)
-        if request.method not in SAFE_METHODS:
-            raise ValueError(f"reconcile must be a look-up with GET or HEAD, not {request.method}")
-        try:
-            return self.hook.send(request, expect=call.expect, deadline=self.ends)
-        except NotFound as error:
-            if error.status == HTTPStatus.NOT_FOUND:  # 410 says that it was there once
-                return False
-            raise
+        return look_up(self.hook, as_call(reconcile), "reconcile", deadline=self.ends)
+
+
+def look_up(hook: GatewayHook, call: Call, what: str, *, deadline: float | None = None) -> Response | Literal[False]:
+    """Ask the service for something that may be there.
+
+    Args:
+        hook: Whose gateway.
+        call: With GET or HEAD.
+        what: The argument that it came by, for errors.
+        deadline: Unix time, None for the connection's.
+
+    Returns:
+        The response, False where the answer is 404.
+
+    Raises:
+        GatewayError: The typed error of what came instead.
+        ValueError: It is no look-up.
+    """
+    request = hook.request(call)
+    if request.method not in SAFE_METHODS:
+        raise ValueError(f"{what} must be a look-up with GET or HEAD, not {request.method}")
+    try:
+        return hook.send(request, expect=call.expect, deadline=deadline)
+    except NotFound as error:
+        if error.status == HTTPStatus.NOT_FOUND:  # 410 says that it was there once
+            return False
+        raise

@@ -13,6 +13,8 @@
     ├── CircuitOpen            not sent: the service failed too often just now
     ├── KeyReused              not sent: another request went out under this idempotency key
     ├── JobFailed              a job that was submitted ended without success
+    ├── SagaClosed             not sent: the saga goes no further forward
+    ├── NeedsAttention         what became of a step of a saga only a person can settle
     └── InvalidResponse        an answer that is not what was asked for
 
 Every error carries what the person on call needs (method, URL without secrets, status, attempts, request id, an excerpt
@@ -31,10 +33,12 @@ __all__ = [
     "InvalidResponse",
     "JobFailed",
     "KeyReused",
+    "NeedsAttention",
     "NotFound",
     "OutcomeUnknown",
     "RateLimited",
     "Rejected",
+    "SagaClosed",
     "Unauthorized",
     "Unavailable",
     "Unprocessable",
@@ -189,6 +193,14 @@ class JobFailed(GatewayError):
 
     def _message(self) -> str:
         return f"{self.reason}; its log ended:\n{self.excerpt}" if self.excerpt else self.reason
+
+
+class SagaClosed(GatewayError):
+    """Nothing was sent: the saga is past its deadline, or is being undone or over, and goes no further forward."""
+
+
+class NeedsAttention(GatewayError):
+    """What became of a step of a saga nobody knows, or its undo failed for good: a person has to settle it."""
 
 
 class InvalidResponse(GatewayError):

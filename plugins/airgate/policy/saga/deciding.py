@@ -1,0 +1,83 @@
+"""The program of `decide`: whether the saga is complete, goes back, or can only go forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from airgate.policy.errors import NeedsAttention
+from airgate.policy.saga.effects import Answer, Done, Marked, Now, Program, Read, Write
+from airgate.policy.saga.entries import Epoch, current_epoch
+from airgate.policy.saga.plan import Plan
+from airgate.policy.saga.settling import settle
+
+Direction = Literal["complete", "back", "forward", "nowhere"]
+"""``forward``: the pivot has happened and a step behind it has not; ``nowhere``: nobody knows whether the pivot has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where the saga goes."""
+
+    direction: Direction
+    why: str = ""
+
+
+def decide(plan: Plan, answer: Answer | None = None) -> Program[Decision]:
+    """Put up the fence, and decide.
+
+    "Back" and "complete" stay. "Forward" and "nowhere" are decided anew, as a step behind the pivot may be done by
+    then, or a person may know.
+
+    Args:
+        plan: The saga's.
+        answer: What a person said of the pivot when this was asked before.
+    """
+    epoch = yield from current_epoch()
+    earlier = yield Read(epoch.decision)
+    if earlier is not None and earlier["direction"] in {"complete", "back"}:
+        return Decision(earlier["direction"], earlier["why"])
+    now = yield Now()
+    if (yield Read(epoch.fence)) is None:
+        yield Write(epoch.fence, {"at": now})
+    decision = yield from _direction(plan, epoch, answer)
+    now = yield Now()
+    yield Write(epoch.decision, {"at": now, "direction": decision.direction, "why": decision.why})
+    return decision
+
+
+def _direction(plan: Plan, epoch: Epoch, answer: Answer | None) -> Program[Decision]:
+    missing = yield from _missing(plan, epoch)
+    if not missing:
+        return Decision("complete")
+    said = f"not done: {', '.join(missing)}"
+    if plan.pivot is None:
+        return Decision("back", said)
+    if plan.pivot.name not in missing:
+        return Decision("forward", said)
+    try:
+        pivot = yield from settle(plan.pivot, epoch, answer)
+    except NeedsAttention as nobody:
+        return Decision("nowhere", str(nobody))
+    if not isinstance(pivot, Done):
+        return Decision("back", said)
+    missing.remove(plan.pivot.name)
+    return Decision("forward", f"not done: {', '.join(missing)}") if missing else Decision("complete")
+
+
+def _missing(plan: Plan, epoch: Epoch) -> Program[list[str]]:
+    """The steps that are not known to be done, by their own word or by a person who marked them as succeeded."""
+    missing = []
+    for step in plan.steps:
+        done = yield Read(epoch.of(step.name, "done"))
+        word = None if done is not None else (yield Read(epoch.of(step.name, "word")))
+        if done is None and not (word is not None and word["happened"]):
+            missing.append(step.name)
+    if not missing:
+        return []
+    succeeded = yield Marked()
+    now = yield Now()
+    for name in [name for name in missing if name in succeeded]:
+        yield Write(epoch.of(name, "marked"), {"at": now})
+        missing.remove(name)
+    return missing

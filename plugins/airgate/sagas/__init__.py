@@ -1,0 +1,7 @@
+"""Sagas: several services do their part of one piece of business, or what was done is undone."""
+
+from airgate.sagas.decorator import saga
+from airgate.sagas.effect import Effect, current_effect
+from airgate.sagas.saga import Saga
+
+__all__ = ["Effect", "Saga", "current_effect", "saga"]

@@ -1,0 +1,152 @@
+"""One step of a saga that is a call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airgate.client.message import Response
+from airgate.hooks.call import Call, as_call
+from airgate.hooks.gateway import GatewayHook
+from airgate.operators.gateway import GatewayOperator
+from airgate.policy.errors import Conflict, GatewayError, OutcomeUnknown
+from airgate.policy.idempotency import SAFE_METHODS, use_of_key
+from airgate.policy.retry import IDEMPOTENT_METHODS
+from airgate.policy.saga.effects import Done, LookUp, Refused, Send, Unknown, Wait
+from airgate.policy.saga.forward import forward
+from airgate.sagas.asking import ask_service
+from airgate.sagas.driving import carry_out
+from airgate.sagas.waiting import wait_until
+from airgate.sagas.wiring import CallOrFunction, Wiring
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def call_fields(call: Call) -> dict[str, Any]:
+    """The arguments of a ``GatewayOperator`` that make the same call."""
+    fields = call.to_dict()
+    for name in ("name", "epoch"):
+        if name in fields:
+            raise ValueError(f"a saga gives its calls {name} itself; leave it out")
+    if "params" in fields:
+        fields["query"] = fields.pop("params")
+    return fields
+
+
+def with_defaults(call: Call, task: GatewayOperator) -> Call:
+    """The call with the key setting and the statuses of its task, where it has none of its own."""
+    return dataclasses.replace(
+        call,
+        idempotency_key=task.idempotency_key if call.idempotency_key is None else call.idempotency_key,
+        expect=task.expect if call.expect is None else call.expect,
+    )
+
+
+def settling_time(hook: GatewayHook, wiring: Wiring) -> float:
+    """Seconds until nothing that a try sends from now on can arrive any more, should its process die."""
+    gateway = hook.gateway
+    longest = gateway.retry.deadline or gateway.retry.attempts * (gateway.connect_timeout + gateway.read_timeout)
+    return longest + wiring.settles_in
+
+
+class SagaStepOperator(GatewayOperator):
+    """Makes the call of one step, and writes to the saga's journal what is about to happen and what has happened.
+
+    Args:
+        wiring: The saga's.
+        step: The step's name.
+        do: The call, or a function of the step's inputs that gives it.
+        inputs: Arguments of that function; results of earlier steps may be among them.
+        **kwargs: Arguments of ``GatewayOperator`` that are not part of the call, and of Airflow.
+    """
+
+    template_fields: Sequence[str] = (*GatewayOperator.template_fields, "inputs")
+    ui_color = "#d8e8f6"
+    shallow_copy_attrs = ("wiring",)
+
+    def __init__(
+        self, *, wiring: Wiring, step: str, do: CallOrFunction, inputs: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        self.function = None if isinstance(do, Call) else do
+        self.inputs = dict(inputs or {})
+        super().__init__(**{**kwargs, **(call_fields(do) if isinstance(do, Call) else {})})
+        self.wiring = wiring
+        self.step = step
+        self._epoch = 0
+        self._answered = False
+
+    def _check_call(self) -> None:
+        if self.function is None:
+            super()._check_call()
+
+    def _call(self, context: Context) -> Call:
+        return dataclasses.replace(self._business(), name=context["ti"].task_id, epoch=str(self._epoch))
+
+    def _business(self) -> Call:
+        """The call as the DAG has it."""
+        if self.function is None:
+            return self._own_call()
+        call = as_call(self.function(**self.inputs))
+        return with_defaults(call, self)
+
+    def execute(self, context: Context) -> Any:
+        """Do the step, once over all tries; gives its result."""
+        return self._run(context, resumed=False)
+
+    def resume(self, context: Context, event: Any = None) -> Any:
+        """Go on after a long wait that was spent in the triggerer."""
+        return self._run(context, resumed=True)
+
+    def _run(self, context: Context, *, resumed: bool) -> Any:
+        wiring = self.wiring
+        with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
+            program = forward(
+                wiring.plan,
+                self.step,
+                settling_time(hook, wiring),
+                resumed=resumed,
+                repeatable=self._is_repeatable(hook),
+            )
+            acts = {
+                Send: lambda effect: self._send(hook, context, effect, resumed=resumed),
+                LookUp: lambda effect: self._look_up(hook, effect, context),
+                Wait: lambda effect: wait_until(self, effect.until),
+            }
+            return carry_out(program, wiring.journal(context["ti"]), acts)
+
+    def _is_repeatable(self, hook: GatewayHook) -> bool:
+        """Whether sending it twice does no harm: its method says so, or the service honours its key."""
+        call = hook.resolve(self._business())
+        method = call.method.upper()
+        use = use_of_key(method, call.idempotency_key, hook.gateway.idempotency)
+        return use == "honoured" or method in IDEMPOTENT_METHODS | SAFE_METHODS
+
+    def _send(self, hook: GatewayHook, context: Context, effect: Send, *, resumed: bool) -> Done | Refused | Unknown:
+        self._epoch = effect.epoch
+        # Whether an earlier try did it has been settled by now, so the first doubt is none; a later one is real.
+        doubts = iter([False] if effect.again else [])
+        self.reconcile = lambda _: next(doubts, None)
+        self._answered = False
+        try:
+            return Done(self._make_with(hook, context, resumed=resumed))
+        except GatewayError as error:
+            if not (error.in_doubt or self._answered or isinstance(error, OutcomeUnknown | Conflict)):
+                return Refused(error)
+            if not self._is_repeatable(hook) and self.wiring.plan[self.step].lookup:
+                error.retryable, error.retry_after = True, self.wiring.settles_in  # the next try asks first
+            return Unknown(error, self.wiring.settles_in)
+        except ValueError as error:
+            return Unknown(error, 0.0) if self._answered else Refused(error)
+
+    def _look_up(self, hook: GatewayHook, effect: LookUp, context: Context) -> Done | None:
+        wired = self.wiring.steps[self.step]
+        assert wired.lookup is not None
+        what = self.wiring.effect(context["ti"], self.step, effect.epoch)
+        return ask_service(self, hook, wired.lookup, wired, what, context)
+
+    def _result(self, context: Context, hook: GatewayHook, call: Call, response: Response) -> Any:
+        # From here on it has happened, whatever becomes of the answer.
+        self._answered = True
+        return super()._result(context, hook, call, response)
