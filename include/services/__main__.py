@@ -12,7 +12,9 @@ import uvicorn
 from include.services.faults import PRESETS
 from include.services.severed import SeverableProtocol
 
-SERVICES: Final = ("flights", "weather", "reference", "work")
+KEEPING: Final = ("work", "inventory", "payments", "shipping")
+"""Services with something to keep."""
+SERVICES: Final = ("flights", "weather", "reference", *KEEPING)
 
 
 def main() -> None:
@@ -23,14 +25,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
     parser.add_argument("--faults", choices=tuple(PRESETS), default="none", help="how to misbehave (default: not)")
     parser.add_argument("--seed", type=int, default=0, help="which pages and records are hit")
-    parser.add_argument("--store", help="file that keeps the jobs of work over its death (default: memory)")
+    parser.add_argument("--store", help="file that keeps jobs or effects over the process (default: memory)")
     options = parser.parse_args()
-    if options.store and options.name != "work":
-        parser.error(f"--store is for work; {options.name} keeps nothing")
+    if options.store and options.name not in KEEPING:
+        parser.error(f"--store is for {', '.join(KEEPING)}; {options.name} keeps nothing")
 
     settings = replace(PRESETS[options.faults], seed=options.seed)
     build = importlib.import_module(f"include.services.{options.name}").build
-    app = build(settings, options.store) if options.name == "work" else build(settings)
+    app = build(settings, options.store) if options.name in KEEPING else build(settings)
     config = uvicorn.Config(
         app,
         host=options.host,

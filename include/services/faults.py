@@ -26,6 +26,7 @@ class Kind(enum.Enum):
     RATE_LIMITED = "429"
     DROPPED = "dropped before the answer"
     CUT = "dropped inside the answer"
+    FAILED = "500 after the effect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class FaultSettings:
     rate_limited: float = 0.0
     """Rate of 429 answers, always with Retry-After."""
     dropped: float = 0.0
-    """Rate of dropped connections, half of them inside the body."""
+    """Rate of dropped connections, half of them inside the body. What was asked for has been done."""
+    failed_after: float = 0.0
+    """Rate of 500 answers. What was asked for has been done."""
     slow: float = 0.0
     """Rate of served answers that are slow."""
     opening: bool = False
@@ -53,6 +56,11 @@ class FaultSettings:
     """Seconds named by Retry-After."""
     latency: float = 0.0
     """Seconds added to every page, misbehaving or not; time for a test to kill somebody."""
+    late: float = 0.0
+    """Seconds between a dropped connection and the effect of its request, where there is one; 0 has the effect first.
+    A process that ends meanwhile never does it."""
+    honours_keys: bool = True
+    """Whether a service with effects knows Idempotency-Key at all."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be carried out.
@@ -60,12 +68,12 @@ class FaultSettings:
         Raises:
             ValueError: A rate outside 0 to 1, rates that sum to more than 1, a negative or infinite number.
         """
-        for name in ("unavailable", "rate_limited", "dropped", "slow"):
+        for name in ("unavailable", "rate_limited", "dropped", "failed_after", "slow"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a rate between 0 and 1, not {getattr(self, name)}")
-        if self.unavailable + self.rate_limited + self.dropped > 1:
-            raise ValueError("unavailable, rate_limited and dropped together exceed 1")
-        for name in ("malformed_per_day", "slow_seconds", "retry_after", "latency"):
+        if self.unavailable + self.rate_limited + self.dropped + self.failed_after > 1:
+            raise ValueError("unavailable, rate_limited, dropped and failed_after together exceed 1")
+        for name in ("malformed_per_day", "slow_seconds", "retry_after", "latency", "late"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is 0 or more, not {getattr(self, name)}")
 
@@ -133,6 +141,7 @@ def decide(settings: FaultSettings, target: str, asked: int) -> Decision:
             (Kind.RATE_LIMITED, settings.rate_limited),
             (Kind.DROPPED, settings.dropped / 2),
             (Kind.CUT, settings.dropped / 2),
+            (Kind.FAILED, settings.failed_after),
         ):
             if share < rate:
                 return _fault(settings, kind, retry_after=_share(*attempt, "retry-after") < 0.5)

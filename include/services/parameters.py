@@ -1,10 +1,12 @@
-"""Query parameters, checked; a wrong one is refused by name."""
+"""Parameters of a request, checked; a wrong one is refused by name."""
 
+import re
 from datetime import date
 
 from starlette.requests import Request
 
 MAX_PAGE = 1000
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Refused(Exception):
@@ -63,3 +65,24 @@ def page_size(request: Request, name: str) -> int:
         Refused: 400, anything else.
     """
     return number(request, name, default=100, least=1, most=MAX_PAGE)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's Idempotency-Key, None without it.
+
+    Raises:
+        Refused: 400, it cannot be a key.
+    """
+    key = request.headers.get("idempotency-key")
+    return None if key is None else checked_key(key, "Idempotency-Key")
+
+
+def checked_key(key: str, name: str) -> str:
+    """Return a key.
+
+    Raises:
+        Refused: 400, it is empty, too long, or has other characters than a key may have.
+    """
+    if not _KEY.fullmatch(key):
+        raise Refused(400, f"{name} must be 1 to 255 visible ASCII characters", name)
+    return key

@@ -23,7 +23,8 @@ from include.services.severed import Cut, Dropped
 class Counts:
     """What really happened since the start or the last reset.
 
-    ``requests`` is the sum of ``pages``, ``status_503``, ``status_429``, ``dropped``, ``rejected`` and ``abandoned``.
+    ``requests`` is the sum of ``pages``, ``status_503``, ``status_429``, ``status_500``, ``dropped``, ``rejected`` and
+    ``abandoned``.
     """
 
     requests: int = 0
@@ -36,6 +37,7 @@ class Counts:
     """Damaged copies on those pages."""
     status_503: int = 0
     status_429: int = 0
+    status_500: int = 0
     dropped: int = 0
     """Connections dropped, before the answer or inside it."""
     slow: int = 0
@@ -115,6 +117,9 @@ class Upstream:
             case Kind.RATE_LIMITED:
                 self.counts.status_429 += 1
                 return answer({"error": "too many requests, on purpose"}, 429, headers)
+            case Kind.FAILED:
+                self.counts.status_500 += 1
+                return answer({"error": "the service failed, on purpose"}, 500)
             case Kind.DROPPED:
                 self.counts.dropped += 1
                 return Dropped()

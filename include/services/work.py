@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,20 +15,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from include.services import work_orders
-from include.services.faults import FaultSettings, Kind, decide
-from include.services.parameters import Refused
-from include.services.severed import Cut, Dropped
-from include.services.upstream import Page, Upstream, answer, http_error, refused
+from include.services.acting import Acting
+from include.services.bodies import read
+from include.services.faults import FaultSettings
+from include.services.parameters import Refused, idempotency_key
+from include.services.upstream import answer, http_error, refused
 from include.services.work_jobs import Job
 from include.services.work_orders import Apply, Deployment, Order
 from include.services.work_store import OtherOrder, Store
 
 _MOST_IDS: Final = 200
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_FIELD: Final = re.compile(r"\$\.(\w+)|unknown field `(\w+)`|required field `(\w+)`")
 
 
-class Work(Upstream):
+class Work(Acting):
     """The service's state in its process; the jobs are in the store."""
 
     store: Store
@@ -59,42 +55,12 @@ class Work(Upstream):
             Route("/-/reset", self._reset, methods=["POST"]),
         ]
 
-    def _served(self, handle: Callable[[Request, bytes], Response]) -> Callable[[Request], Any]:
-        """Misbehave as planned. A 503 or 429 comes instead of the effect, a dropped connection after it."""
-
-        async def endpoint(request: Request) -> Response:
-            self.counts.requests += 1
-            body = await request.body()
-            target = f"{request.method} {request.url.path}?{request.url.query}"
-            decision = decide(self.settings, target, self._asked[target])
-            self._asked[target] += 1
-            if decision.kind in {Kind.UNAVAILABLE, Kind.RATE_LIMITED}:
-                return self._carried_out(decision, Page({}, 0))
-            if delay := decision.delay + self.settings.latency:
-                await asyncio.sleep(delay)
-            try:
-                response = handle(request, body)
-            except (Refused, HTTPException):
-                self.counts.rejected += 1
-                raise
-            if decision.kind in {Kind.DROPPED, Kind.CUT}:
-                self.counts.dropped += 1
-                whole = bytes(response.body)
-                return Cut(whole, response.status_code) if decision.kind is Kind.CUT and len(whole) > 1 else Dropped()
-            self.counts.pages += 1
-            self.counts.slow += bool(decision.delay)
-            return response
-
-        return endpoint
-
     # -- jobs -----------------------------------------------------------------------------------------------------
 
     def _submit(self, kind: str, place: str) -> Callable[[Request, bytes], Response]:
         def submit(request: Request, body: bytes) -> Response:
-            key = request.headers.get("idempotency-key")
-            if key is not None and not _KEY.fullmatch(key):
-                raise Refused(400, "Idempotency-Key must be 1 to 255 visible ASCII characters", "Idempotency-Key")
-            order = _order(kind, body)
+            key = idempotency_key(request) if self.settings.honours_keys else None
+            order: Order = read(body, work_orders.KINDS[kind], name="order")
             if isinstance(order, Apply):
                 self._check_plan(order)
             try:
@@ -233,17 +199,6 @@ class Work(Upstream):
     async def _reset(self, request: Request) -> Response:
         self.store.reset()
         return await super()._reset(request)
-
-
-def _order(kind: str, body: bytes) -> Order:
-    try:
-        return work_orders.read(kind, body)
-    except msgspec.ValidationError as error:
-        found = _FIELD.search(str(error))
-        named = next((group for group in found.groups() if group), None) if found else None
-        raise Refused(422, f"the order is refused: {error}", named) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(400, f"the body must be a JSON object: {error}") from None
 
 
 def build(settings: FaultSettings, store: str | None = None) -> Starlette:

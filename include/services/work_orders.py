@@ -149,16 +149,6 @@ KINDS: Final[dict[str, type[Order]]] = {
 """By the path that takes the order."""
 
 
-def read(kind: str, body: bytes) -> Order:
-    """An order as it was sent.
-
-    Raises:
-        msgspec.ValidationError: A field is missing, unknown or wrong.
-        msgspec.DecodeError: It is no JSON.
-    """
-    return msgspec.json.decode(body, type=KINDS[kind])
-
-
 def digest(*parts: str) -> str:
     """A digest as registries write it, of these texts."""
     return f"sha256:{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from stack.credentials import Credentials
 from stack.layout import Layout
 from stack.marks import mark
+from stack.ports import UPSTREAMS
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,10 +39,7 @@ def for_processes(layout: Layout, ports: Mapping[str, int], credentials: Credent
 
 def services(ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
     """What the gateway reads: where its upstreams are, and the secret its callers sign with."""
-    upstreams = {
-        f"{name.upper()}_URL": f"http://{LOOPBACK}:{ports[name]}"
-        for name in ("flights", "weather", "reference", "work")
-    }
+    upstreams = {f"{name.upper()}_URL": f"http://{LOOPBACK}:{ports[name]}" for name in UPSTREAMS}
     return upstreams | {"GATEWAY_JWT_SECRET": credentials.gateway_jwt_secret}
 
 

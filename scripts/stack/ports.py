@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 
 from stack.failure import Failed
 
-DEFAULTS = {"api-server": 8080, "edge": 8787, "flights": 8801, "weather": 8802, "reference": 8803, "work": 8804}
+UPSTREAMS = ("flights", "weather", "reference", "work", "inventory", "payments", "shipping")
+"""The sample services behind the gateway."""
+
+DEFAULTS = {"api-server": 8080, "edge": 8787} | {name: port for port, name in enumerate(UPSTREAMS, 8801)}
 """Service -> port it has when nothing else took it."""
 
 REACH = 200

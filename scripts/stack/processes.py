@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 from stack.environment import LOOPBACK, metadata_address
 from stack.layout import Layout
+from stack.ports import UPSTREAMS
+
+KEEPING = ("work", "inventory", "payments", "shipping")
+"""Sample services that keep what they did in a file of the home folder."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,11 @@ def upstreams(layout: Layout, ports: Mapping[str, int]) -> list[Program]:
                 str(ports[name]),
                 "--faults",
                 "demo",
-                *(("--store", str(layout.home / "work.sqlite")) if name == "work" else ()),
+                *(("--store", str(layout.home / f"{name}.sqlite")) if name in KEEPING else ()),
             ),
             f"http://{LOOPBACK}:{ports[name]}/-/health",
         )
-        for name in ("flights", "weather", "reference", "work")
+        for name in UPSTREAMS
     ]
     config = str(layout.project / "include" / "gateway" / "api-config.json")
     command = (python, "-m", "airgate.edge", config, "--port", str(ports["edge"]))

@@ -66,7 +66,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with ExitStack() as running:
         upstreams = {
             f"{name.upper()}_URL": running.enter_context(listening(["include.services", name], bare))
-            for name in ("flights", "weather", "reference", "work")
+            for name in ("flights", "weather", "reference", "work", "inventory", "payments", "shipping")
         }
         edge = ["airgate.edge", str(PROJECT / "include" / "gateway" / "api-config.json")]
         address = running.enter_context(listening(edge, {**bare, **upstreams, "GATEWAY_JWT_SECRET": secret}))

@@ -12,12 +12,13 @@ from tests.edge.echo_upstream import EchoUpstream
 from tests.edge.edge_process import ROOT, SECRET, call, edge
 
 CONFIG = ROOT / "include" / "gateway" / "api-config.json"
+ALIASES = ("flights", "weather", "reference", "work", "inventory", "payments", "shipping")
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[EchoUpstream]:
     opened = EchoUpstream()
-    for alias in ("flights", "weather", "reference", "work"):
+    for alias in ALIASES:
         opened.open(alias)
     yield opened
     opened.close()
@@ -36,10 +37,10 @@ def token(audience: str = "sample-services") -> list[tuple[str, str]]:
 
 
 def test_strict_mode_names_every_variable_the_file_needs() -> None:
-    """Without an environment the file has exactly five problems, one for each variable."""
+    """Without an environment the file has exactly eight problems, one for each variable."""
     named = {found.what.split("'")[1] for found in problems(CONFIG.read_text(), {})}
-    assert named == {"FLIGHTS_URL", "WEATHER_URL", "REFERENCE_URL", "WORK_URL", "GATEWAY_JWT_SECRET"}
-    assert len(problems(CONFIG.read_text(), {})) == 5
+    assert named == {*(f"{alias.upper()}_URL" for alias in ALIASES), "GATEWAY_JWT_SECRET"}
+    assert len(problems(CONFIG.read_text(), {})) == 8
 
 
 def test_health_is_open_and_answered_by_the_edge(port: int, upstream: EchoUpstream) -> None:
@@ -56,6 +57,9 @@ def test_health_is_open_and_answered_by_the_edge(port: int, upstream: EchoUpstre
         ("/weather?offset=0", "weather", "/weather?offset=0"),
         ("/reference/airports?page=2", "reference", "/airports?page=2"),
         ("/work/jobs/build-1?a=b", "work", "/jobs/build-1?a=b"),
+        ("/inventory/reservations/by-key/k-1", "inventory", "/reservations/by-key/k-1"),
+        ("/payments/charges?order=o-1", "payments", "/charges?order=o-1"),
+        ("/shipping/notices/notice-1", "shipping", "/notices/notice-1"),
     ],
 )
 def test_data_routes_go_to_their_service_with_the_mapped_headers(
@@ -72,12 +76,38 @@ def test_data_routes_go_to_their_service_with_the_mapped_headers(
     assert headers["x-gateway-consumer"] == "airgate"
 
 
-@pytest.mark.parametrize("target", ["/flights", "/weather", "/reference/planes", "/work/jobs/build-1"])
-def test_data_routes_are_closed_without_a_good_token(port: int, upstream: EchoUpstream, target: str) -> None:
+EFFECTS = [
+    (method, f"/{alias}/x/y")
+    for alias in ("work", "inventory", "payments", "shipping")
+    for method in ("POST", "DELETE")
+]
+
+
+@pytest.mark.parametrize(("method", "target"), EFFECTS)
+def test_requests_with_effects_go_through_with_body_and_key(
+    port: int, upstream: EchoUpstream, method: str, target: str
+) -> None:
+    """To the service, as they were sent."""
+    upstream.take()
+    response = call(port, method, target, [*token(), ("Idempotency-Key", "k-1")], b'{"order": "o-1"}')
+    assert response.status == 200
+    (seen,) = upstream.take()
+    headers = {name.lower(): value for name, value in seen.headers}
+    assert (seen.alias, seen.method, seen.target) == (target.split("/")[1], method, "/x/y")
+    assert (headers["idempotency-key"], seen.body) == ("k-1", b'{"order": "o-1"}')
+
+
+READS = ["/flights", "/weather", "/reference/planes", *(f"/{alias}/x/y" for alias in ALIASES[3:])]
+
+
+@pytest.mark.parametrize(("method", "target"), [*(("GET", target) for target in READS), *EFFECTS])
+def test_data_routes_are_closed_without_a_good_token(
+    port: int, upstream: EchoUpstream, method: str, target: str
+) -> None:
     """No token, and a token for another audience, are refused before any service is called."""
     upstream.take()
-    assert call(port, "GET", target).status == 401
-    assert call(port, "GET", target, token(audience="another")).status == 401
+    assert call(port, method, target).status == 401
+    assert call(port, method, target, token(audience="another")).status == 401
     assert upstream.take() == []
 
 

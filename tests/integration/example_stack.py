@@ -23,7 +23,7 @@ from stack.supervision import Supervisor
 T = TypeVar("T")
 
 PROJECT = Path(__file__).resolve().parents[2]
-PORTS = {"api-server": 19080, "edge": 19787, "flights": 19801, "weather": 19802, "reference": 19803, "work": 19804}
+PORTS = {"api-server": 19080, "edge": 19787} | {name: port for port, name in enumerate(ports.UPSTREAMS, 19801)}
 """Away from those of a demo on the same machine."""
 BOOT_PATIENCE = 300.0
 PATIENCE = 400.0

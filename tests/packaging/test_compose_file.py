@@ -21,7 +21,8 @@ FILE = PROJECT / "docker-compose.yml"
 COMPOSE = PROJECT / "include" / "compose"
 
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
-SERVICES = {*AIRFLOW, "airflow-init", "postgres", "redis", "edge", "flights", "weather", "reference", "work"}
+UPSTREAMS = {"flights", "weather", "reference", "work", "inventory", "payments", "shipping"}
+SERVICES = {*AIRFLOW, "airflow-init", "postgres", "redis", "edge", *UPSTREAMS}
 
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<rule>[^}]*)\}")
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|KEY|CONN")
@@ -57,6 +58,17 @@ def test_every_part_of_the_stack_is_there(compose: dict[str, Any]) -> None:
     assert set(compose["services"]) == SERVICES
     unchecked = {name for name, service in compose["services"].items() if "healthcheck" not in service}
     assert unchecked == {"airflow-init"}, "it runs once, and others wait for its success"
+
+
+def test_the_gateway_has_every_upstream(compose: dict[str, Any]) -> None:
+    """Its address in the environment, as the gateway's file asks for it, and its health before the gateway starts."""
+    edge = compose["services"]["edge"]
+    asked = re.findall(r"\$env\.(\w+)", (PROJECT / "include" / "gateway" / "api-config.json").read_text())
+    assert sorted(asked) == sorted(f"{name.upper()}_URL" for name in UPSTREAMS)
+    for name in UPSTREAMS:
+        assert edge["environment"][f"{name.upper()}_URL"] == f"http://{name}:8000"
+        assert name in edge["depends_on"]
+        assert compose["services"][name]["command"][3] == name
 
 
 def test_no_secret_has_a_default(compose: dict[str, Any], drawn: dict[str, str]) -> None:

@@ -19,7 +19,8 @@ SETTINGS = st.builds(
     seed=st.integers(),
     unavailable=RATES,
     rate_limited=RATES,
-    dropped=RATES,
+    dropped=st.floats(0, 1 / 6),
+    failed_after=st.floats(0, 1 / 6),
     slow=RATES,
     opening=st.booleans(),
 )
@@ -56,13 +57,14 @@ def test_the_demo_deals_every_fault_to_any_three_days(seed: int, first: date, li
 
 def test_rates_are_kept() -> None:
     """Over many targets the first attempts meet each fault at its rate, and half of the 503 name a wait."""
-    settings = FaultSettings(seed=3, unavailable=0.2, rate_limited=0.1, dropped=0.1, slow=0.3)
+    settings = FaultSettings(seed=3, unavailable=0.2, rate_limited=0.1, dropped=0.1, failed_after=0.1, slow=0.3)
     decisions = [decide(settings, f"/planes?page={page}", 0) for page in range(5000)]
     kinds = Counter(decision.kind for decision in decisions)
     assert kinds[Kind.UNAVAILABLE] == pytest.approx(1000, rel=0.1)
     assert kinds[Kind.RATE_LIMITED] == pytest.approx(500, rel=0.15)
     assert kinds[Kind.DROPPED] == pytest.approx(250, rel=0.2)
     assert kinds[Kind.CUT] == pytest.approx(250, rel=0.2)
+    assert kinds[Kind.FAILED] == pytest.approx(500, rel=0.15)
     assert sum(decision.delay > 0 for decision in decisions) == pytest.approx(0.3 * kinds[Kind.SERVED], rel=0.1)
     waits = Counter((decision.kind, decision.retry_after) for decision in decisions)
     assert waits[Kind.UNAVAILABLE, 1] == pytest.approx(500, rel=0.15)
@@ -94,6 +96,10 @@ def test_without_faults_everything_is_served_at_once() -> None:
         ({"unavailable": 1.5}, "unavailable is a rate"),
         ({"unavailable": "often"}, "float"),
         ({"unavailable": 0.6, "dropped": 0.6}, "exceed 1"),
+        ({"dropped": 0.6, "failed_after": 0.6}, "exceed 1"),
+        ({"failed_after": -0.1}, "failed_after is a rate"),
+        ({"honours_keys": "no"}, "bool"),
+        ({"late": -1}, "late is 0 or more"),
         ({"latency": -1}, "latency is 0 or more"),
         ({"latency": float("inf")}, "latency is 0 or more"),
         ({"malformed_per_day": 2.5}, "int"),

@@ -218,6 +218,19 @@ def test_a_dropped_answer_has_had_its_effect_and_a_503_has_not(work: Service) ->
     assert work.truth()["jobs"] == 0
 
 
+def test_a_500_comes_after_the_job_was_taken_up(work: Service) -> None:
+    """And keys can be switched off, so that another try makes another job."""
+    work.switch(failed_after=1.0)
+    assert post(work, "/builds", "k-1", name="web", seconds=60).status_code == 500
+    assert (work.truth()["jobs"], work.truth()["served_counts"]["status_500"]) == (1, 1)
+    work.switch(failed_after=0.0, honours_keys=False)
+    assert post(work, "/builds", "k-1", name="web", seconds=60).headers.get("Idempotent-Replayed") is None
+    assert work.truth()["jobs"] == 2
+    work.switch(preset="none")
+    bad = work.session.post(work.url + "/builds", data=b'{"name": "\xff"}', timeout=10)
+    assert (bad.status_code, bad.json()["parameter"]) == (400, None)
+
+
 def test_jobs_outlive_a_killed_process(start: Callable[..., Service], tmp_path: Path) -> None:
     """It is killed in the middle of a job: the next process goes on with it, key, clock and signature included."""
     file = str(tmp_path / "work.sqlite")
