@@ -39,12 +39,16 @@ class Farm:
     honours_keys: bool = True
     drop_answers: int = 0
     """Submissions whose job is made and whose answer is lost."""
+    hold: threading.Event | None = None
+    """The answer to the next submission, whose job is made, waits for it."""
     lose: int = 0
     """Submissions that never arrive: the connection ends, and no job is made."""
     refuse_within: int = 0
     """Submissions that are refused within an answer of 202, as GraphQL does."""
     refuse: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """Answers to the next looks, in place of a state."""
+    refuse_cancels: int = 0
+    """Cancellations that are answered with 503."""
     over_after: int | None = 2
     stays_cancelling: bool = False
     """Whether a cancelled job goes on until ``settle``."""
@@ -135,6 +139,9 @@ def farm() -> Iterator[Farm]:
                     known.refuse_within -= 1
                     return 202, {"error": "no room"}, {}
                 job, lost = known.submit(self.headers.get("Idempotency-Key") or sent["key"], sent)
+                held, known.hold = known.hold, None
+                if held is not None:
+                    held.wait(30)
                 if lost:
                     raise ConnectionAbortedError
                 return 202, {"id": job.id}, {}
@@ -146,6 +153,9 @@ def farm() -> Iterator[Farm]:
             job_or_none = known.jobs.get(path.split("/")[2])
             if job_or_none is None:
                 return 404, {"error": "no such job"}, {}
+            if self.command == "DELETE" and known.refuse_cancels > 0:
+                known.refuse_cancels -= 1
+                return 503, {"error": "not now"}, {}
             if self.command == "DELETE":
                 known.cancel(job_or_none)
                 return 200, {}, {}

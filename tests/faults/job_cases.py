@@ -6,29 +6,32 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Way = Literal["jobs_deferred", "jobs_here", "jobs_found"]
-"""The DAGs: waiting in the triggerer, waiting in the worker, and with a service that honours no keys."""
+Way = Literal["jobs_deferred", "jobs_here", "jobs_found", "jobs_once"]
+"""The DAGs: waiting in the triggerer, in the worker, with a service that honours no keys, and in one try."""
 Moment = Literal[
-    "before arrival", "before effect", "before answer", "before end", "at look", "at result",
+    "before arrival", "before effect", "before answer", "before end", "at look", "at result", "last try",
     "scheduler", "api-server", "marked failed", "marked failed without triggerer", "cleared",
 ]  # fmt: skip
 Victim = Literal["task", "supervisor", "both", ""]
 
 WAYS: tuple[Way, ...] = ("jobs_deferred", "jobs_here", "jobs_found")
+ONCE: Way = "jobs_once"
 SUBMITTING: tuple[Moment, ...] = ("before arrival", "before effect", "before answer", "before end")
 """In the order of a submission: the task has started, the request is there, the job is made, the answer is out."""
 WATCHING: tuple[Moment, ...] = ("at look", "at result")
 """The process that asks is killed before it hears."""
+LAST: Moment = "last try"
+"""It is killed, and no other try comes: of the way `ONCE` alone."""
 SERVERS: tuple[Moment, ...] = ("scheduler", "api-server")
 """Killed while the job runs; the process supervisor starts another one."""
 BY_HAND: tuple[Moment, ...] = ("marked failed", "marked failed without triggerer", "cleared")
 """A person ends the task while the job runs."""
-MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, *SERVERS, *BY_HAND)
+MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, LAST, *SERVERS, *BY_HAND)
 
 JOB_SECONDS = 8.0
 """How long a job runs, but for those below."""
-ENDED_JOB_SECONDS = {"marked failed": 120.0, "marked failed without triggerer": 120.0, "cleared": 30.0}
-"""How long one runs whose task is ended by hand: longer than a triggerer takes to come back."""
+ENDED_JOB_SECONDS = {"marked failed": 120.0, "marked failed without triggerer": 120.0, "cleared": 30.0, LAST: 120.0}
+"""How long one runs whose task is ended early: longer than Airflow takes to see it, and a triggerer to come back."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def job_cases(count: int, seed: int, moments: tuple[Moment, ...] = MOMENTS) -> l
     size = len(moments)
     dealt = [(moments[number % size], WAYS[(number % size + number // size) % len(WAYS)]) for number in range(count)]
     draw.shuffle(dealt)
-    return [_case(number, moment, way, draw) for number, (moment, way) in enumerate(dealt)]
+    return [_case(number, moment, ONCE if moment == LAST else way, draw) for number, (moment, way) in enumerate(dealt)]
 
 
 def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase:
@@ -81,7 +84,7 @@ def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase
         "marked failed without triggerer": 3.0,
         "cleared": 3.0,
     }.get(moment, 1.0)
-    killed = moment in (*SUBMITTING, *WATCHING)
+    killed = moment in (*SUBMITTING, *WATCHING, LAST)
     victim: Victim = draw.choice(("task", "task", "supervisor", "both")) if killed else ""
     look = draw.randint(1, 2) if moment == "at look" else 1
     pause, runs = 0.9 * room * draw.random(), ENDED_JOB_SECONDS.get(moment, JOB_SECONDS)

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.faults.effects_service import Effects, holder
-from tests.faults.job_cases import JOB_SECONDS
+from tests.faults.job_cases import JOB_SECONDS, LAST
 
 
 @dataclass
@@ -136,6 +136,7 @@ class Jobs(Effects):
             return JSONResponse({"error": "no such job"}, 404)
         job.looks += 1
         await self._meet(request, job, "at look", job.looks)
+        await self._meet(request, job, LAST, job.looks)
         return JSONResponse(job.as_json())
 
     async def result(self, request: Request) -> Response:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
 
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
@@ -28,8 +29,9 @@ from airgate.operators.job_check import (
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airgate.operators.job_options import OnKill
     from airgate.operators.job_record import JobRecord
-    from airgate.operators.job_task import JobTask, OnKill
+    from airgate.operators.job_task import JobTask
 
 _GRACE = 60.0
 """Seconds that a triggerer may be late with its own word that the time is over."""
@@ -164,6 +166,15 @@ class GatewayJobOperator(BaseOperator):
         """Go on with what the triggerer found."""
         return self._with_job(context, lambda task: task.resume(event))
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral, also after one that Airflow ended for want of a triggerer or of a working trigger."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            return self._with_job(context, lambda task: task.overdue())
+        except TaskDeferralError as error:
+            return self._with_job(context, lambda task, error=error: task.give_up(error))
+
     def on_kill(self) -> None:
         """Cancel the job; Airflow calls this in the task's process when it is told to end, or out of time."""
         task = self._running
@@ -176,8 +187,9 @@ class GatewayJobOperator(BaseOperator):
 
     def _with_job(self, context: Context, do: Any) -> Any:
         # Imported here, as every parse of a DAG file would pay for it otherwise.
+        from airgate.operators.job_options import JobOptions
         from airgate.operators.job_record import JobRecord
-        from airgate.operators.job_task import JobOptions, JobTask
+        from airgate.operators.job_task import JobTask
         from airgate.operators.patience import Patience
 
         if problem := problem_of_handle(self.job if self.job is not None or not self._attaches else ""):
@@ -195,7 +207,11 @@ class GatewayJobOperator(BaseOperator):
             patience = Patience(self._defer_submission, None, self.deferrable)
             task = JobTask(hook, self._protocol(), options, context, patience, self._defer, JobRecord.load(context))
             self._running = task
-            result = do(task)  # an exception leaves it there: after a timeout Airflow calls on_kill
+            try:
+                result = do(task)
+            except Exception as error:  # after a timeout, which is none, Airflow calls on_kill
+                task.failed(error)
+                raise
             self._running = None
             return result
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgate.client import clock
-from airgate.jobs.job import JobHandle
+from airgate.jobs.job import JobHandle, JobStatus
 from airgate.policy.idempotency import idempotency_key
 
-_KEY = "airgate.job"
+RECORD_KEY = "airgate.job"
+"""Of the task state store."""
 _VERSION = 1
 
 
@@ -36,11 +37,16 @@ class JobRecord:
     polls: int = 0
     callback: Mapping[str, Any] | None = None
     """What makes the address that this generation's service may call; None without one."""
+    cancel: Mapping[str, Any] | None = None
+    """What others than this task end the job with: ``gateway_conn_id`` and ``protocol``, a reference; None where it is
+    to be left alone."""
+    over: bool = False
+    """Whether the job was seen to be over."""
 
     @classmethod
     def load(cls, context: Any) -> JobRecord:
         """What the tries before stored; an empty record without one."""
-        stored = context["task_state_store"].get(_KEY)
+        stored = context["task_state_store"].get(RECORD_KEY)
         if stored is None:
             return cls(max_tries=context["ti"].max_tries)
         handle = stored["handle"]
@@ -51,13 +57,13 @@ class JobRecord:
         """Store it; durable when this returns."""
         stored = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         stored["handle"] = None if self.handle is None else self.handle.to_json()
-        context["task_state_store"].set(_KEY, {"version": _VERSION, **stored})
+        context["task_state_store"].set(RECORD_KEY, {"version": _VERSION, **stored})
 
     def next_generation(self) -> None:
         """The job is over, and another one is wanted."""
         self.generation += 1
         self.settles_at = self.handle = self.started_at = self.callback = None
-        self.ending = self.reported = False
+        self.ending = self.reported = self.over = False
 
     def key(self, context: Any, epoch: str) -> str:
         """The idempotency key of this generation's submission."""
@@ -71,6 +77,21 @@ class JobRecord:
             epoch=epoch,
             generation=self.generation,
         )
+
+    def summary(self, status: JobStatus) -> dict[str, Any]:
+        """What became of the job, as JSON.
+
+        Args:
+            status: How it ended.
+        """
+        return {
+            "version": 1,
+            "job": None if self.handle is None else self.handle.id,
+            **status.to_json(),
+            "generation": self.generation,
+            "polls": self.polls,
+            "seconds": round(self.waited, 3),
+        }
 
     @property
     def waited(self) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airgate.client import clock
 from airgate.client.message import Response
+from airgate.hooks.call import with_key
 from airgate.hooks.callbacks import callback_address, new_callback
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import call_of, end, look
@@ -23,7 +24,7 @@ from airgate.operators.task_call import make_call
 from airgate.policy.errors import Conflict, RateLimited, Rejected, Unavailable
 
 if TYPE_CHECKING:
-    from airgate.operators.job_task import JobOptions
+    from airgate.operators.job_options import JobOptions
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,30 @@ class JobSubmission:
                 raise TypeError(f"{type(self.protocol).__name__}.submit must return a JobHandle, not {handle!r}")
             log.info("job %s: submitted", handle.id)
         self.adopt(handle)
+
+    def trace(self, *, repeat: bool) -> JobHandle | None:
+        """The job of a submission whose answer will not be heard; None where nothing was sent or nobody can tell.
+
+        Args:
+            repeat: Whether it is submitted once more where the service makes one job of a key: the answer names the
+                job, and the first submission, should it arrive later, makes no other.
+
+        Raises:
+            GatewayError: The typed error of what came instead.
+        """
+        if self.record.settles_at is None:
+            return None
+        key = self.record.key(self.context, self.options.epoch)
+        handle = look(self.hook, self.protocol.find(key)) if self.protocol.finds else None
+        if handle is None and repeat and self.protocol.unique:
+            return carry(self._submitted().submit(key), lambda ask: self._repeat(ask, key))
+        return handle
+
+    def _repeat(self, ask: Ask, key: str) -> Response:
+        request = self.hook.request(call_of(ask))
+        if not ask.harmless:
+            request = with_key(request, key, self.hook.gateway.idempotency_header, relied=True, in_doubt=True)
+        return self.hook.send(dataclasses.replace(request, keyed=True), expect=ask.expect)
 
     def _expect_arrivals(self) -> None:
         """A submission is about to leave, and what may repeat it does so until the call's deadline."""

@@ -7,14 +7,18 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
+
+from airflow.sdk.exceptions import AirflowFailException
 
 from airgate.client import clock
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import end, look
 from airgate.jobs.job import JobHandle, JobState, JobStatus
-from airgate.jobs.pace import SETTLING, PollPace
+from airgate.jobs.pace import SETTLING
 from airgate.jobs.protocol import JobProtocol
+from airgate.operators.job_end import ENDED, for_others, is_final, state_of
+from airgate.operators.job_options import JobOptions
 from airgate.operators.job_record import JobRecord
 from airgate.operators.job_submission import JobSubmission
 from airgate.operators.patience import Patience
@@ -22,26 +26,7 @@ from airgate.policy.errors import DeadlineExceeded, GatewayError, JobFailed, Not
 
 log = logging.getLogger(__name__)
 
-OnKill = Literal["cancel", "leave"]
 _CANCEL_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """How a job is waited for and ended. Times are seconds."""
-
-    pace: PollPace
-    timeout: float | None = None
-    stall: float | None = None
-    poll_timeout: float = 30.0
-    wait: bool = True
-    deferrable: bool = True
-    on_kill: OnKill = "cancel"
-    epoch: str = ""
-    job: str | Mapping[str, Any] | None = None
-    """Handle of a job that runs already; None to submit one."""
-    callback: bool = False
-    """Whether the service is given an address to call when the job is over."""
 
 
 @dataclass(slots=True)
@@ -59,6 +44,7 @@ class JobTask:
     record: JobRecord
     called_back: bool = False
     """Whether the service's call ended the wait, and not a poll."""
+    cancelled: bool = False
 
     # -- a try begins ---------------------------------------------------------------------------------------------
 
@@ -73,6 +59,7 @@ class JobTask:
         if record.ends is None or cleared:
             record.ends = None if self.options.timeout is None else clock.now() + self.options.timeout
         record.max_tries = self.context["ti"].max_tries
+        record.cancel = for_others(self.hook, self.protocol) if self._cancels and self.options.wait else None
         if record.handle is None and self.options.job is not None:
             self._submission.adopt(JobHandle.from_json(self.options.job))
             log.info("job %s: submitted by someone else, waiting for its end", self._handle.id)
@@ -80,6 +67,7 @@ class JobTask:
             self._submission.look_for_lost()
         if record.handle is None:
             self._submission.submit(resumed=resumed)
+            self._unless_ended()
         elif (over := self._reconnect(cleared)) is not None and self.options.wait:
             return self._over(over)
         return self._go_on()
@@ -101,7 +89,7 @@ class JobTask:
             self._another(f"gone: {error.reason}")
             return None
         if not status.over:
-            if cleared and ours and self.options.on_kill == "cancel":
+            if cleared and self._cancels:
                 log.info("job %s: still runs although the task was cleared; it is ended before another one", handle.id)
                 self._cancel(handle)
                 record.ending = True
@@ -119,6 +107,16 @@ class JobTask:
         log.info("job %s: over (%s), so another one is submitted", self._handle.id, ended)
         self.record.next_generation()
         self._submission.submit(resumed=False)
+        self._unless_ended()
+
+    def _unless_ended(self) -> None:
+        """Go on unless somebody has ended the task meanwhile: Airflow would refuse its deferral, and tell nobody.
+
+        Raises:
+            AirflowFailException: Somebody has.
+        """
+        if self.record.cancel is not None and (state := state_of(self.context["ti"])) in ENDED:
+            raise AirflowFailException(f"job {self._handle.id}: the task was marked {state} while it was submitted")
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
@@ -143,6 +141,19 @@ class JobTask:
         if "timed_out" in event:
             self._time_out(str(event["timed_out"]), str(event.get("last", "")))
         return self._over(JobStatus.from_json(event["status"]))
+
+    def overdue(self) -> Any:
+        """Go on after a deferral whose time was over without a triggerer that said so."""
+        last = "never seen"
+        try:
+            status = self._status(self._handle)
+        except GatewayError as error:
+            log.warning("job %s: the last look failed: %s", self._handle.id, error)
+        else:
+            last = str(status)
+            if status.over:
+                return self._over(status)
+        return self._time_out("total", last)
 
     def _wait_here(self) -> Any:
         """Wait in this process, by the same rules as the triggerer."""
@@ -195,6 +206,7 @@ class JobTask:
         if record.ending:
             self._another(str(status))
             return self._go_on()
+        record.over = True
         record.save(self.context)
         how = ", called back" if self.called_back else ""
         log.info("job %s: %s after %.0f s and %d polls%s", self._handle.id, status, record.waited, record.polls, how)
@@ -220,6 +232,10 @@ class JobTask:
             self.cancel()
         raise error
 
+    def give_up(self, error: Exception) -> NoReturn:
+        """End the try with what Airflow says of its deferral; the next one, if there is one, goes on with the job."""
+        raise error
+
     def _time_out(self, kind: str, last: str) -> NoReturn:
         handle, options = self._handle, self.options
         cancelled = self.cancel()
@@ -227,27 +243,35 @@ class JobTask:
         left = "cancelled" if cancelled else "left running"
         raise DeadlineExceeded(f"job {handle.id}: {spent} (last seen: {last}); it was {left}")
 
-    def cancel(self) -> bool:
-        """End the job if it is ours and may be ended, and tell whether; what goes wrong is logged."""
-        if self.options.on_kill != "cancel" or self.options.job is not None:
-            return False
+    def cancel(self, *, repeat: bool = False) -> bool:
+        """End the job if it is ours and may be ended, and tell whether; what goes wrong is logged.
+
+        Args:
+            repeat: Whether a submission that is under way is sent once more to learn its job.
+        """
+        if self.cancelled or not self._cancels or self.record.over:
+            return self.cancelled
         try:
-            handle = self.record.handle
-            if handle is None and self.record.settles_at is not None and self.protocol.finds:
-                handle = look(self.hook, self.protocol.find(self.record.key(self.context, self.options.epoch)))
+            handle = self.record.handle or self._submission.trace(repeat=repeat)
             if handle is not None:
                 self._cancel(handle)
         except Exception as error:
             log.warning("the job could not be cancelled: %s", error)
             return False
-        return handle is not None
+        self.cancelled = handle is not None
+        return self.cancelled
+
+    def failed(self, error: Exception) -> None:
+        """End the job with the task, where no later try comes back to it."""
+        if is_final(error, self.context["ti"]):
+            self.cancel()
 
     def cancel_anew(self) -> None:
-        """Do what ``cancel`` does over connections of its own, while this task's are in use in another thread."""
+        """Cancel over connections of its own, while this task's are in use in another thread, maybe to submit."""
         hook = GatewayHook(self.hook.gateway_conn_id)
         hook.gateway = self.hook.gateway
         with hook:
-            dataclasses.replace(self, hook=hook).cancel()
+            dataclasses.replace(self, hook=hook).cancel(repeat=True)
 
     def _cancel(self, handle: JobHandle) -> None:
         end(self.hook, self.protocol.cancel(handle), deadline=clock.now() + _CANCEL_SECONDS)
@@ -258,19 +282,13 @@ class JobTask:
         push = getattr(self.context["ti"], "xcom_push", None)
         if push is None:
             return
-        record = self.record
-        push(
-            key="airgate_job",
-            value={
-                "version": 1,
-                "job": self._handle.id,
-                **status.to_json(),
-                "generation": record.generation,
-                "polls": record.polls,
-                "seconds": round(record.waited, 3),
-                **({"called_back": self.called_back} if self.options.callback else {}),
-            },
-        )
+        called_back = {"called_back": self.called_back} if self.options.callback else {}
+        push(key="airgate_job", value=self.record.summary(status) | called_back)
+
+    @property
+    def _cancels(self) -> bool:
+        """Whether the job is ours, and ends with the task."""
+        return self.options.on_kill == "cancel" and self.options.job is None
 
     @property
     def _submission(self) -> JobSubmission:

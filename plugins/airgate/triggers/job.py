@@ -12,16 +12,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airgate.client import clock
 from airgate.hooks.failures import error_to_json
-from airgate.hooks.job_calls import aend
 from airgate.jobs.job import JobHandle, JobStatus
 from airgate.jobs.pace import SETTLING, PollPace
 from airgate.policy.errors import GatewayError, NotFound
+from airgate.triggers.ending import end_running
 from airgate.triggers.wait import sleep_until
 from airgate.triggers.watch import Watch, watches
 
-_CANCEL_SECONDS = 20.0
-_LOOK_SECONDS = 8.0
-"""For the look before a cancellation; Airflow gives both of them thirty seconds."""
 _TOLD_EVERY = 10.0
 """Seconds between two lines of progress in the log."""
 
@@ -89,22 +86,8 @@ class JobTrigger(BaseTrigger):
             await self._tell("info", "job %s goes on: on_kill is leave", self.waiting.handle["id"])
             return
         handle = JobHandle.from_json(self.waiting.handle)
-        async with watches().watch(self.gateway_conn_id, self.waiting.protocol) as watch:
-            if await self._is_over(watch, handle):
-                return
-            async with watch.gateways.hook(self.gateway_conn_id) as hook:
-                await aend(hook, watch.protocol.cancel(handle), deadline=clock.now() + _CANCEL_SECONDS)
-        await self._tell("info", "job %s: cancelled, as the task was ended by hand", handle.id)
-
-    async def _is_over(self, watch: Watch, handle: JobHandle) -> bool:
-        """Whether there is nothing to cancel: for some services that would be to delete what the job made."""
-        try:
-            return (await watch.status(handle, seconds=_LOOK_SECONDS)).over
-        except NotFound:
-            return True
-        except GatewayError as error:
-            await self._tell("warning", "job %s: cancelled without a look at it: %s", handle.id, error)
-            return False
+        if await end_running(self.gateway_conn_id, self.waiting.protocol, handle, self._tell):
+            await self._tell("info", "job %s: cancelled, as the task was ended by hand", handle.id)
 
     async def _wait(self, watch: Watch) -> dict[str, Any]:
         waiting, handle = self.waiting, JobHandle.from_json(self.waiting.handle)

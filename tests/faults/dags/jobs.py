@@ -1,4 +1,4 @@
-"""One job three ways: waited for in the triggerer, in the worker, and at a service that honours no keys."""
+"""One job four ways: waited for in the triggerer, in the worker, at a service that honours no keys, and by one try."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ def jobs_found() -> None:
     GatewayJobOperator(protocol=FarmJob({"name": ORDER}, header=False), pre_execute=announce, **COMMON)
 
 
+@dag(dag_id="jobs_once", **DAG)
+def jobs_once() -> None:
+    """In the worker, by one try."""
+    once = {**COMMON, "retries": 0}
+    GatewayJobOperator(protocol=FarmJob({"name": ORDER}), deferrable=False, pre_execute=announce, **once)
+
+
 jobs_deferred()
 jobs_here()
 jobs_found()
+jobs_once()

@@ -1,8 +1,9 @@
 """Jobs whose task is killed or ended by hand at drawn moments: a real Airflow, kill -9, and a service that counts jobs.
 
 Killed are the worker before, while and after it submits and fetches, whoever looks at the job, the scheduler and the
-api-server: every run has to succeed with exactly one job. Runs are marked failed, with and without a triggerer, and
-cleared: no job may be left running, and no two may have run at the same time. One JSON line a run, and a summary last.
+api-server: every run has to succeed with exactly one job. Workers are killed in their last try, runs are marked failed,
+with and without a triggerer, and cleared: no job may be left running, and no two may have run at the same time. One
+JSON line a run, and a summary last.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 from interrupts import INTERRUPTS, Interrupted
 from stack.airflow_api import ApiFailed
 from tests.faults.airflow_under_fire import AirflowUnderFire, airflow_under_fire
-from tests.faults.job_cases import BY_HAND, SERVERS, SUBMITTING, WATCHING, WAYS, JobCase, job_cases
+from tests.faults.job_cases import BY_HAND, LAST, ONCE, SERVERS, SUBMITTING, WATCHING, WAYS, JobCase, job_cases
 
 BATCH = 11
 """Cases that run at once."""
@@ -79,7 +80,7 @@ def held(case: JobCase, state: str, jobs: Sequence[dict[str, Any]]) -> bool:
     if any(job["state"] == "running" for job in jobs) or any(first[1] > then[0] for first, then in pairwise(spans)):
         return False
     states = [job["state"] for job in sorted(jobs, key=lambda job: job["from"])]
-    if case.moment not in BY_HAND:
+    if case.moment not in (*BY_HAND, LAST):
         return state == "success" and states == ["succeeded"]
     if case.moment == "cleared":
         return state == "success" and states[-1:] == ["succeeded"] and set(states[:-1]) <= {"cancelled"}
@@ -180,7 +181,7 @@ def run_suite(home: Path, some: Sequence[JobCase], seed: int, say: Callable[[dic
         say: told each line.
     """
     began, lines = time.monotonic(), []
-    with airflow_under_fire(home, WAYS, "tests.faults.jobs_service") as stack:
+    with airflow_under_fire(home, (*WAYS, ONCE), "tests.faults.jobs_service") as stack:
         for number, batch in enumerate(_batches(some)):
             stamp = f"batch{number:03d}"
             for line in fire(stack, [Run(f"{stamp}-{case.number:04d}", case) for case in batch], stamp):
@@ -193,7 +194,7 @@ def run_suite(home: Path, some: Sequence[JobCase], seed: int, say: Callable[[dic
 
 def _batches(some: Sequence[JobCase]) -> Iterator[Sequence[JobCase]]:
     """Cases that may run at once: a server's death hits all that runs, so those cases are apart from the others."""
-    kinds = (SUBMITTING + WATCHING, SERVERS, BY_HAND)
+    kinds = ((*SUBMITTING, *WATCHING, LAST), SERVERS, BY_HAND)
     for kind in kinds:
         cases = [case for case in some if case.moment in kind]
         yield from (cases[start : start + BATCH] for start in range(0, len(cases), BATCH))
@@ -203,7 +204,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the suite; 0 when every run was hit and kept its promise."""
     parser = argparse.ArgumentParser(prog="scripts/test --faults jobs", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="makes the moments reproducible")
-    parser.add_argument("--runs", type=int, default=66, help="cases (default: 66)")
+    parser.add_argument("--runs", type=int, default=72, help="cases (default: 72)")
     parser.add_argument("--home", type=Path, help="keep what Airflow writes in this folder")
     options = parser.parse_args(arguments)
 

@@ -1,0 +1,180 @@
+"""The jobs of tasks that have ended, found in Airflow's database, and the order to end them, stored there too.
+
+The order is one of Airflow's own callbacks, which a triggerer carries out: it is stored in the transaction that ends
+the task, so nothing that dies afterwards can lose it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+from airflow.configuration import conf
+from airflow.models.callback import Callback, TriggererCallback
+from airflow.models.dag import DagModel
+from airflow.models.task_state_store import TaskStateStoreModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import Trigger
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.utils.state import CallbackState, TaskInstanceState
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.orm import lazyload
+
+from airgate.operators.job_record import RECORD_KEY
+from airgate.triggers.ending import end_job
+from airgate.triggers.job import JobTrigger, Waiting
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+log = logging.getLogger(__name__)
+
+_TRIGGER = f"{JobTrigger.__module__}.{JobTrigger.__qualname__}"
+_ENDED = (TaskInstanceState.FAILED, TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED)
+_ORDERS = UUID("6a3a2f0e-4a0c-4c55-9f0e-0b6f5d6f3c11")
+"""Names of orders are made below it: the same job of the same task is ordered to end once."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTask:
+    """One task of a run, or all of them."""
+
+    dag_id: str
+    run_id: str
+    task_id: str | None = None
+    """None for all."""
+    map_index: int = -1
+
+    def rows(self) -> ColumnElement[bool]:
+        """Its task instances, where they have ended."""
+        run = and_(
+            TaskInstance.dag_id == self.dag_id, TaskInstance.run_id == self.run_id, TaskInstance.state.in_(_ENDED)
+        )
+        if self.task_id is None:
+            return run
+        return and_(run, TaskInstance.task_id == self.task_id, TaskInstance.map_index == self.map_index)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftJob:
+    """A job that may still run although its task has ended."""
+
+    task_id: str
+    map_index: int
+    gateway_conn_id: str
+    protocol: Mapping[str, Any]
+    handle: Mapping[str, Any]
+    queue: str | None
+    """Of the triggerers that may end it; None for those without queues."""
+
+
+def order_ends(ended: EndedTask, session: Session) -> int:
+    """Store the order to end the jobs that ended tasks have left; gives how many are new.
+
+    A job that may be left alone, or is known to be over, is none of them. To order twice does no harm.
+    """
+    new = 0
+    for job in {(job.task_id, job.map_index, job.handle["id"]): job for job in left_jobs(ended, session)}.values():
+        new += _order(ended, job, session)
+    return new
+
+
+def left_jobs(ended: EndedTask, session: Session) -> Iterator[LeftJob]:
+    """The jobs of tasks, by what each of them remembers and by what its deferral left behind."""
+    yield from _remembered(ended, session)
+    yield from _watched(ended, session)
+
+
+def _remembered(ended: EndedTask, session: Session) -> Iterator[LeftJob]:
+    """By the task's own record; only what Airflow keeps in its own database is asked for."""
+    queued = conf.getboolean("triggerer", "queues_enabled", fallback=False)
+    store = TaskStateStoreModel
+    rows = session.execute(
+        select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.queue, store.value)
+        .join(
+            store,
+            and_(
+                store.dag_id == TaskInstance.dag_id,
+                store.run_id == TaskInstance.run_id,
+                store.task_id == TaskInstance.task_id,
+                store.map_index == TaskInstance.map_index,
+                store.key == RECORD_KEY,
+            ),
+        )
+        .where(ended.rows())
+    )
+    for task_id, map_index, queue, value in rows:
+        with _one_by_one(ended, task_id):
+            record = json.loads(value)
+            # A store of the workers' own has what is no mapping, and this names its place.
+            if isinstance(record, Mapping) and record["handle"] and record.get("cancel") and not record["over"]:
+                cancel = record["cancel"]
+                yield LeftJob(
+                    task_id,
+                    map_index,
+                    cancel["gateway_conn_id"],
+                    cancel["protocol"],
+                    record["handle"],
+                    queue if queued else None,
+                )
+
+
+def _watched(ended: EndedTask, session: Session) -> Iterator[LeftJob]:
+    """By the trigger of a deferral that no triggerer has cleared away yet."""
+    rows = session.execute(
+        select(TaskInstance.task_id, TaskInstance.map_index, Trigger)
+        .join(Trigger, TaskInstance.trigger_id == Trigger.id)
+        .where(ended.rows(), Trigger.classpath == _TRIGGER)
+        .options(lazyload(Trigger.task_instance))
+    )
+    for task_id, map_index, trigger in rows:
+        with _one_by_one(ended, task_id):
+            kwargs = trigger.kwargs
+            waiting = Waiting(**kwargs["waiting"])
+            if waiting.cancels:
+                yield LeftJob(
+                    task_id, map_index, kwargs["gateway_conn_id"], waiting.protocol, waiting.handle, trigger.queue
+                )
+
+
+@contextmanager
+def _one_by_one(ended: EndedTask, task_id: str) -> Iterator[None]:
+    """What of one task cannot be read keeps no other task's job from its end."""
+    try:
+        yield
+    except Exception:
+        log.exception(
+            "the job of %s.%s (%s) may go on although its task has ended", ended.dag_id, task_id, ended.run_id
+        )
+
+
+def _order(ended: EndedTask, job: LeftJob, session: Session) -> bool:
+    """Store one order, if it is not there yet."""
+    named = [ended.dag_id, ended.run_id, job.task_id, job.map_index, job.gateway_conn_id, job.handle]
+    order_id = uuid5(_ORDERS, json.dumps(named, sort_keys=True))
+    order = session.get(Callback, order_id)
+    if order is not None and order.state != CallbackState.FAILED:
+        return False
+    index = "" if job.map_index < 0 else f"[{job.map_index}]"
+    task = f"{ended.dag_id}.{job.task_id}{index} ({ended.run_id})"
+    if order is None:
+        what = {
+            "gateway_conn_id": job.gateway_conn_id,
+            "protocol": dict(job.protocol),
+            "handle": dict(job.handle),
+            "task": task,
+        }
+        order = TriggererCallback(AsyncCallback(end_job, kwargs=what), dag_id=ended.dag_id)
+        order.id = order_id
+        order.bundle_name = session.scalar(select(DagModel.bundle_name).where(DagModel.dag_id == ended.dag_id))
+        session.add(order)
+    order.queue(session=session)
+    order.trigger.queue = job.queue
+    session.flush()
+    log.info("job %s of %s: to be ended, as the task was", job.handle["id"], task)
+    return True
