@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants (default: all)")
     parser.add_argument("--keep", type=Path, help="an empty folder for databases and logs, which stay there")
     options = parser.parse_args()
+    if options.json and options.only and DEFERRED[0] not in options.only:
+        parser.error(f"--json needs {DEFERRED[0]} in --only: the others are its peers")
     wanted = Wanted(options.jobs, options.poll, options.spread)
     variants = list(options.only or VARIANTS)
     with tempfile.TemporaryDirectory() as name, service() as jobs:
@@ -112,7 +114,7 @@ def main() -> None:
     median = medians(runs)
     if not options.json:
         print("\n".join(table(median)))
-    elif DEFERRED[0] in median:
+    else:
         for figure in figures(median):
             print(json.dumps({**figure, "n": options.runs, "machine": machine}))
 
