@@ -8,9 +8,53 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow.sdk import task_group
+from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
-from airgate.sagas.options import split
+from airgate.sagas.options import SagaOptions, split
 from airgate.sagas.saga import SagaSteps, within_group
+from airgate.sagas.verdicts import SagaVerdictsOperator
+
+
+class SagaFactory:
+    """A saga that is defined by a function; see ``saga``."""
+
+    def __init__(self, factory: Any, options: SagaOptions) -> None:
+        self._factory = factory
+        self._options = options
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Make one saga; gives its task group."""
+        return self._factory(*args, **kwargs)
+
+    def override(self, **group: Any) -> SagaFactory:
+        """Change arguments of the task group, such as ``group_id``."""
+        return SagaFactory(self._factory.override(**group), self._options)
+
+    def partial(self, **kwargs: Any) -> SagaFactory:
+        """Give arguments that are the same for every order."""
+        return SagaFactory(self._factory.partial(**kwargs), self._options)
+
+    def expand(self, **kwargs: Any) -> Any:
+        """Make one saga for each element; gives the task group. Airflow takes 1,024 at most."""
+        return self._counted(self._factory.expand(**kwargs))
+
+    def expand_kwargs(self, kwargs: Any) -> Any:
+        """Make one saga for each set of arguments; gives the task group."""
+        return self._counted(self._factory.expand_kwargs(kwargs))
+
+    def _counted(self, group: MappedTaskGroup) -> MappedTaskGroup:
+        """Add the task that counts the verdicts."""
+        verdict_id = f"{group.group_id}.verdict"
+        verdicts = SagaVerdictsOperator(
+            task_id=f"{group.label}_verdicts",
+            verdict_id=verdict_id,
+            sources=sorted(task.task_id for task in group.iter_mapped_dependencies()),
+            **self._options.patient,
+        )
+        group.children[verdict_id] >> verdicts
+        # Like `verdict`: without setups, so that it also runs in a run that is ended while it is queued.
+        verdicts.as_teardown(on_failure_fail_dagrun=True)
+        return group
 
 
 def saga(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -24,8 +68,11 @@ def saga(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
     fulfil(order)  # one saga
-    fulfil.expand(order=orders())  # one for each, 1,024 at most
+    fulfil.expand(order=orders())  # one for each
     ```
+
+    Expanded, a task ``NAME_verdicts`` beside the group counts how they ended, and fails the run unless all are
+    completed.
 
     Args:
         function: Takes the saga first, and whatever it is called or expanded with.
@@ -36,7 +83,7 @@ def saga(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return _made(function, options=options)
 
 
-def _made(function: Callable[..., Any], *, options: dict[str, Any]) -> Any:
+def _made(function: Callable[..., Any], *, options: dict[str, Any]) -> SagaFactory:
     own, group = split(options)
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
@@ -49,4 +96,4 @@ def _made(function: Callable[..., Any], *, options: dict[str, Any]) -> Any:
         steps.close()
 
     define.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
-    return task_group(**{"group_id": function.__name__, **group})(define)
+    return SagaFactory(task_group(**{"group_id": function.__name__, **group})(define), own)

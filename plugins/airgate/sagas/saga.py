@@ -65,8 +65,8 @@ class SagaSteps:
                 from having an effect: then nothing is looked up or waited for before it.
             pivot: From here on nothing is undone.
             retriable: A step behind the pivot: it only goes forward.
-            inputs: Arguments of ``do`` where it is a function; results of earlier steps may be among them. Functions for
-                ``undo`` and ``lookup`` get those that they have arguments for, behind the effect.
+            inputs: Arguments of ``do`` where it is a function; results of earlier steps may be among them. Functions
+                for ``undo`` and ``lookup`` get those that they have arguments for, behind the effect.
             after: Steps that this one follows, by name or result, instead of the one before; empty for none.
             honours_keys: Whether the service honours idempotency keys; None for the saga's word.
             gateway_conn_id: Connection; None for the saga's.

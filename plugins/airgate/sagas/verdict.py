@@ -40,7 +40,7 @@ class SagaVerdictOperator(BaseOperator):
         """
         wiring, ti = self.wiring, context["ti"]
         view = carry_out(verdict(wiring.plan, lambda step, epoch: wiring.key(ti, step, epoch)), wiring.journal(ti))
-        shown = {"saga": wiring.name, **view.to_json()}
+        shown = {"saga": wiring.name, "map_index": -1 if ti.map_index is None else ti.map_index, **view.to_json()}
         ti.xcom_push(key=VIEW_KEY, value=shown)
         self._log(view)
         if view.state == "completed":
