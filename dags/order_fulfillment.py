@@ -1,23 +1,23 @@
 """# Order fulfillment: reserve, charge, ship, notify.
 
-An order goes through three services behind the gateway, in this order: the inventory reserves its items, payments charges
-the card, shipping sends it, and the customer is told. What was done is undone when a later step cannot be: a refused card
-gives the items back, a country without delivery gives the money back as well. From `ship` on nothing is undone: what
-follows is tried until it succeeds.
+An order goes through three services behind the gateway, in this order: the inventory reserves its items, payments
+charges the card, shipping sends it, and the customer is told. What was done is undone when a later step cannot be: a
+refused card gives the items back, a country without delivery gives the money back as well. From `ship` on nothing is
+undone: what follows is tried until it succeeds.
 
-**How it ends.** `verdict` says which of three it is: *completed*, the only one in which the run is green; *compensated*,
-nothing of the order is left; or *needs-attention*, a person has to look, and finds the question under *Required Actions*.
-Its XCom `saga` lists every step with its key and times.
+**How it ends.** `verdict` says which of three it is: *completed*, the only one in which the run is green;
+*compensated*, nothing of the order is left; or *needs-attention*, a person has to look, and finds the question under
+*Required Actions*. Its XCom `saga` lists every step with its key and times.
 
 **What can go wrong?** A worker, the scheduler, the gateway or a service dies; an answer is lost; a person marks the run
 as failed in the middle. No card is charged twice and nothing stays reserved for an order that was not shipped: the
 services honour idempotency keys, and can be asked and told to cancel by key.
 
-**Try it.** Order `sold-out` for an item that nobody has, pay with the card `tok_declined`, or send it to the country
-`XX`. `order_batch` does the same for many orders at once, every night.
+**Try it.** Order `sold-out`, an item that nobody has; pay with the card `tok_declined`; or send it to the country `XX`.
+`order_batch` does the same for many orders at once, every night.
 
-**Needs** the connection `gateway_default` with the sample services `inventory`, `payments` and `shipping` behind it, and
-the pool `gateway`; `scripts/demo` sets all of them.
+**Needs** the connection `gateway_default` with the sample services `inventory`, `payments` and `shipping` behind it,
+and the pool `gateway`; `scripts/demo` sets all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import pendulum
 from airflow.sdk import Param, dag, get_current_context, task
 
 from airgate.hooks import Call
-from airgate.sagas import Effect, saga
+from airgate.sagas import Effect, SagaSteps, saga
 
 Order = dict[str, Any]
 
@@ -126,7 +126,7 @@ def notify(order: Order, shipment: dict[str, Any]) -> Call:
 
 
 @saga(honours_keys=True, deadline=timedelta(hours=1), default_args={"pool": "gateway"})
-def fulfillment(fulfil: Any, order: Order) -> None:
+def fulfillment(fulfil: SagaSteps, order: Order) -> None:
     """One order."""
     reserved = fulfil.step("reserve", reserve, undo=release, tombstone=True, inputs={"order": order})
     fulfil.step("charge", charge, undo=refund, tombstone=True, inputs={"order": order, "reservation": reserved})
@@ -179,8 +179,8 @@ def order_fulfillment() -> None:
     dag_id="order_batch",
     dag_display_name="Order batch: the same for many orders, every night",
     doc_md="Fulfils a list of orders, each by a saga of its own; see `order_fulfillment`.\n\n"
-    "The run is green only if every order was completed. `fulfillment_verdicts` counts how they ended, and each order's "
-    "own `verdict` tells why.",
+    "The run is green only if every order was completed. `fulfillment_verdicts` counts how they ended, and the "
+    "`verdict` of each order tells why.",
     schedule="0 2 * * *",
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     catchup=False,

@@ -2,6 +2,6 @@
 
 from airgate.sagas.decorator import saga
 from airgate.sagas.effect import Effect, current_effect
-from airgate.sagas.saga import Saga
+from airgate.sagas.saga import Saga, SagaSteps
 
-__all__ = ["Effect", "Saga", "current_effect", "saga"]
+__all__ = ["Effect", "Saga", "SagaSteps", "current_effect", "saga"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from airflow.sdk import task_group
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
@@ -57,7 +57,15 @@ class SagaFactory:
         return group
 
 
-def saga(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+@overload
+def saga(function: Callable[..., None], /) -> SagaFactory: ...
+
+
+@overload
+def saga(**options: Any) -> Callable[[Callable[..., None]], SagaFactory]: ...
+
+
+def saga(function: Callable[..., None] | None = None, /, **options: Any) -> Any:
     """Make a saga of a function whose first argument is what steps are defined on.
 
     ```python
@@ -83,7 +91,7 @@ def saga(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     return _made(function, options=options)
 
 
-def _made(function: Callable[..., Any], *, options: dict[str, Any]) -> SagaFactory:
+def _made(function: Callable[..., None], *, options: dict[str, Any]) -> SagaFactory:
     own, group = split(options)
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
