@@ -55,7 +55,7 @@ class Write:
         self.relied = use == "honoured"
         self._fingerprint = fingerprint
         self._store = None if self._by_method else context["task_state_store"]
-        self._slot = f"airgate.write:{digest((name, epoch))[:16]}"
+        self._slot = _slot(name, epoch)
         self._max_tries = ti.max_tries
         self._streamed = streamed
         self.in_doubt = False
@@ -115,6 +115,21 @@ class Write:
 
     def _error(self, kind: type[GatewayError], reason: str) -> GatewayError:
         return kind(reason, method=self._fingerprint.method, url=self._fingerprint.target)
+
+
+def forget_write(context: Any, name: str, epoch: str) -> None:
+    """Let a write go as if for the first time: the service has been asked, and says that no earlier try did it.
+
+    Args:
+        context: The task's.
+        name: Of the call within the task.
+        epoch: Part of its key.
+    """
+    context["task_state_store"].delete(_slot(name, epoch))
+
+
+def _slot(name: str, epoch: str) -> str:
+    return f"airgate.write:{digest((name, epoch))[:16]}"
 
 
 def _and(parts: list[str]) -> str:

@@ -163,7 +163,8 @@ class GatewayOperator(BaseOperator):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         # Airflow hands the DAG's own params to every task of it.
-        own = self.params.keys() - (self.dag.params.keys() if self.has_dag() else ())
+        dag = self.get_dag()
+        own = self.params.keys() - (dag.params.keys() if dag is not None else ())
         if own and "params" not in repr([getattr(self, name) for name in self.template_fields]):
             raise ValueError(
                 f"params are Airflow's, for templates, and no field has a template with params: query parameters such "

@@ -42,16 +42,12 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
     """Let an operator write to the journal before and after it runs."""
 
     def before(context: Any) -> None:
-        resumed = context["ti"]._ti_context_from_server is not None and bool(
-            context["ti"]._ti_context_from_server.next_method
-        )
-        started = carry_out(start(wiring.plan, name, settles_in, resumed=resumed), wiring.journal(context["ti"]))
-        epoch = carry_out(current_epoch(), wiring.journal(context["ti"]))
-        context[EPOCH_KEY] = str(epoch.number)
-        task = context["task"]
-        if getattr(task, "epoch", None) == "":
-            task.epoch = str(epoch.number)
-        context[_STARTED] = started
+        journal = wiring.journal(context["ti"])
+        epoch = str(carry_out(current_epoch(), journal).number)
+        context[_STARTED] = carry_out(start(wiring.plan, name, settles_in), journal)
+        context[EPOCH_KEY] = epoch
+        if getattr(context["task"], "epoch", None) == "":
+            context["task"].epoch = epoch
 
     def after(context: Any, result: Any = None) -> None:
         started = context.get(_STARTED)

@@ -6,15 +6,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import TaskDeferred
+
 from airgate.client.message import Response
 from airgate.hooks.call import Call, as_call
 from airgate.hooks.gateway import GatewayHook
+from airgate.hooks.writes import forget_write
 from airgate.operators.gateway import GatewayOperator
 from airgate.policy.errors import Conflict, GatewayError, OutcomeUnknown
 from airgate.policy.idempotency import SAFE_METHODS, use_of_key
 from airgate.policy.retry import IDEMPOTENT_METHODS
 from airgate.policy.saga.effects import Done, LookUp, Refused, Send, Unknown, Wait
-from airgate.policy.saga.forward import forward
+from airgate.policy.saga.forward import forward, pause
 from airgate.sagas.asking import ask_service
 from airgate.sagas.driving import carry_out
 from airgate.sagas.waiting import wait_until
@@ -125,16 +128,19 @@ class SagaStepOperator(GatewayOperator):
 
     def _send(self, hook: GatewayHook, context: Context, effect: Send, *, resumed: bool) -> Done | Refused | Unknown:
         self._epoch = effect.epoch
-        # Whether an earlier try did it has been settled by now, so the first doubt is none; a later one is real.
-        doubts = iter([False] if effect.again else [])
-        self.reconcile = lambda _: next(doubts, None)
         self._answered = False
+        repeatable = self._is_repeatable(hook)
+        if effect.again and not repeatable:
+            forget_write(context, context["ti"].task_id, str(effect.epoch))
         try:
             return Done(self._make_with(hook, context, resumed=resumed))
+        except TaskDeferred:
+            carry_out(pause(self.step, effect.epoch, effect.at), self.wiring.journal(context["ti"]))
+            raise
         except GatewayError as error:
             if not (error.in_doubt or self._answered or isinstance(error, OutcomeUnknown | Conflict)):
                 return Refused(error)
-            if not self._is_repeatable(hook) and self.wiring.plan[self.step].lookup:
+            if not repeatable and self.wiring.plan[self.step].lookup:
                 error.retryable, error.retry_after = True, self.wiring.settles_in  # the next try asks first
             return Unknown(error, self.wiring.settles_in)
         except ValueError as error:

@@ -9,7 +9,7 @@ from airgate.policy.errors import NeedsAttention
 from airgate.policy.saga.effects import Answer, Done, Marked, Now, Program, Read, Write
 from airgate.policy.saga.entries import Epoch, current_epoch
 from airgate.policy.saga.plan import Plan
-from airgate.policy.saga.settling import settle
+from airgate.policy.saga.settling import recorded, settle
 
 Direction = Literal["complete", "back", "forward", "nowhere"]
 """``forward``: the pivot has happened and a step behind it has not; ``nowhere``: nobody knows whether the pivot has."""
@@ -50,7 +50,7 @@ def _direction(plan: Plan, epoch: Epoch, answer: Answer | None) -> Program[Decis
     missing = yield from _missing(plan, epoch)
     if not missing:
         return Decision("complete")
-    said = f"not done: {', '.join(missing)}"
+    said = yield from _reason(plan, epoch, missing)
     if plan.pivot is None:
         return Decision("back", said)
     if plan.pivot.name not in missing:
@@ -62,7 +62,18 @@ def _direction(plan: Plan, epoch: Epoch, answer: Answer | None) -> Program[Decis
     if not isinstance(pivot, Done):
         return Decision("back", said)
     missing.remove(plan.pivot.name)
-    return Decision("forward", f"not done: {', '.join(missing)}") if missing else Decision("complete")
+    if not missing:
+        return Decision("complete")
+    said = yield from _reason(plan, epoch, missing)
+    return Decision("forward", said)
+
+
+def _reason(plan: Plan, epoch: Epoch, missing: list[str]) -> Program[str]:
+    """Why the saga is not complete: what is known of the first step that is not done."""
+    first = next(step for step in plan.steps if step.name in missing and not plan.before(step.name) & set(missing))
+    known = yield from recorded(first, epoch)
+    why = "" if isinstance(known, Done) else f": {known.why}"
+    return f"{first.name} is not done{why}"
 
 
 def _missing(plan: Plan, epoch: Epoch) -> Program[list[str]]:

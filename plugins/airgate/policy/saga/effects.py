@@ -46,6 +46,8 @@ class Send:
     """Do the step; sent: ``Done``, ``Refused`` or ``Unknown``."""
 
     epoch: int
+    at: float
+    """What tells this try's entries from those of others."""
     again: bool
     """Whether it was sent before, which does no harm: its key is honoured, or the service has been asked since."""
 

@@ -58,7 +58,7 @@ def start(
         yield from _check_open(name, epoch)
         if epoch.deadline is not None and now >= epoch.deadline:
             raise SagaClosed(f"step {name!r} was not sent: the saga's deadline has passed")
-    if not repeatable and not resumed:
+    if not repeatable:
         found = yield from _sent_before(plan[name], epoch)
         if found is not None:
             return found
@@ -129,6 +129,19 @@ def finish(started: Started, outcome: Done | Refused | Unknown) -> Program[Any]:
     raise outcome.error
 
 
+def pause(name: str, epoch: int, at: float) -> Program[None]:
+    """Write that a try gives its worker back for a while: the service has put it off, and nothing of it is on its way.
+
+    Args:
+        name: The step's.
+        epoch: Number of its epoch.
+        at: What ``Send`` said of the try.
+    """
+    now = yield Now()
+    put_off = {"at": now, "of": at, "settles_at": now, "why": "the service has put it off"}
+    yield Write(Epoch(epoch, 0.0).of(name, "lost"), put_off)
+
+
 def forward(
     plan: Plan, name: str, settles_in: float, *, resumed: bool = False, repeatable: bool = True
 ) -> Program[Any]:
@@ -136,5 +149,5 @@ def forward(
     started = yield from start(plan, name, settles_in, resumed=resumed, repeatable=repeatable)
     if isinstance(started, Done):
         return started.result
-    outcome = yield Send(started.epoch.number, started.again)
+    outcome = yield Send(started.epoch.number, started.at, started.again)
     return (yield from finish(started, outcome))
