@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, XComArg, dag, get_current_context, result, task
 
 from airgate.hooks import Call
 from airgate.sagas import Effect, SagaSteps, saga
@@ -126,12 +126,13 @@ def notify(order: Order, shipment: dict[str, Any]) -> Call:
 
 
 @saga(honours_keys=True, deadline=timedelta(hours=1), default_args={"pool": "gateway"})
-def fulfillment(fulfil: SagaSteps, order: Order) -> None:
-    """One order."""
+def fulfillment(fulfil: SagaSteps, order: Order) -> XComArg:
+    """One order; gives its shipment."""
     reserved = fulfil.step("reserve", reserve, undo=release, tombstone=True, inputs={"order": order})
     fulfil.step("charge", charge, undo=refund, tombstone=True, inputs={"order": order, "reservation": reserved})
     shipped = fulfil.step("ship", ship, lookup=find_shipment, pivot=True, inputs={"order": order})
     fulfil.step("notify", notify, retriable=True, inputs={"order": order, "shipment": shipped})
+    return shipped
 
 
 ORDERS = Path(__file__).resolve().parents[1] / "include" / "orders" / "night.json"
@@ -172,7 +173,14 @@ def order_fulfillment() -> None:
         number = wanted["order"] or context["run_id"]
         return {"id": number, **{name: wanted[name] for name in (*ORDER, "card")}}
 
-    fulfillment(read_order())
+    @result
+    @task
+    def fulfilled(order: Order, shipment: dict[str, Any]) -> dict[str, Any]:
+        """What whoever asked for this run is told."""
+        return {"order": order["id"], "shipment": shipment["id"], "tracking": shipment["tracking"]}
+
+    order = read_order()
+    fulfilled(order, fulfillment(order))
 
 
 @dag(

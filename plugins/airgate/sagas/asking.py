@@ -120,10 +120,18 @@ def _park(context: Any, wiring: Wiring, question: Question) -> NoReturn:
         subject=f"{wiring.name}: {question.step}: {what}",
         body=_BODIES[question.matter].format(step=question.step, why=question.why, key=key, undone=undone),
     )
-    for notifier in wiring.notifiers:
-        notifier(context)
+    tell(wiring, context)
     log.warning("step %s: a person is asked, under Required Actions", question.step)
     raise TaskAwaitingInput(method_name="answered", kwargs={"matter": question.matter}, timeout=wiring.answer_within)
+
+
+def tell(wiring: Wiring, context: Any) -> None:
+    """Tell the saga's notifiers; one that fails is logged and keeps nobody from going on."""
+    for notifier in wiring.notifiers:
+        try:
+            notifier(context)
+        except Exception:
+            log.exception("saga %s: a notifier failed", wiring.name)
 
 
 def answer_of(event: Mapping[str, Any], matter: Any) -> Answer:

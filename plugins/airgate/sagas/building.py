@@ -10,11 +10,16 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, XComArg
 
-from airgate.hooks.call import Call
 from airgate.hooks.selection import Selection
-from airgate.policy.idempotency import SAFE_METHODS
 from airgate.policy.saga.plan import UNDO, Plan, Step
 from airgate.sagas.begin import SagaBeginOperator
+from airgate.sagas.checking import (
+    check_do,
+    check_not_of_the_call,
+    check_own_task,
+    check_undo,
+    checked_lookup,
+)
 from airgate.sagas.decide import SagaDecideOperator
 from airgate.sagas.foreign import as_operator, make_step, make_undo
 from airgate.sagas.options import SagaOptions
@@ -98,17 +103,21 @@ class Building:
     ) -> XComArg:
         """Define a step; see ``SagaSteps.step``."""
         where = f"step {name!r}"
+        if self.wiring.chosen is not None:
+            raise ValueError(f"saga {self.name!r}: {where} comes too late, the saga is closed; define it in the `with`")
         if problem := Step(name).problem():
             raise ValueError(problem)
         if name in self._steps:
             raise ValueError(f"two steps have the name {name}; each needs one of its own")
-        found = _lookup(where, lookup, lookup_filter)
+        if undo_options and not undo:
+            raise ValueError(f"{where}: undo_options are for an undo, and there is none; leave them out")
+        found = checked_lookup(name, lookup, lookup_filter, inputs)
         conn_id = gateway_conn_id or self.options.gateway_conn_id
         honours = self.options.honours_keys if honours_keys is None else honours_keys
         task = self._task(name, do, conn_id, honours, retriable, inputs, options)
         self._steps[name] = _Defined(task, undo, dict(undo_options or {}), found, tombstone, pivot, retriable, honours)
         self.wiring.steps[name] = StepWiring(task.task_id, conn_id, dict(inputs or {}), found)
-        earlier = self._last if after is None else [self._named(where, each) for each in after]
+        earlier = self._last if after is None else self._after(where, after)
         if earlier:
             for each in earlier:
                 self._steps[each].task >> task
@@ -140,15 +149,13 @@ class Building:
             tries["retry_exponential_backoff"] = 2.0
         where = f"step {name!r}"
         if (operator := as_operator(where, do)) is not None:
-            _check_own_task(where, operator, name, options, inputs)
+            check_own_task(where, operator, name, options, inputs)
             timeout = operator.execution_timeout
             limit = FOREIGN_SETTLES_IN if timeout is None else timeout.total_seconds()
             make_step(self.wiring, name, operator, limit + saga.settles_in.total_seconds())
             return operator
-        if not isinstance(do, Call) and not callable(do):
-            raise TypeError(f"{where}: do must be a Call, a function, an operator or the result of a task function")
-        if inputs and isinstance(do, Call):
-            raise ValueError(f"{where}: inputs are for functions; put results of steps into the call's own fields")
+        check_do(where, do, inputs)
+        check_not_of_the_call(where, options)
         try:
             return SagaStepOperator(
                 task_id=name,
@@ -159,8 +166,14 @@ class Building:
                 gateway_conn_id=conn_id,
                 **{"idempotency_key": honours, **tries, **options},
             )
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}: {error}") from None
+
+    def _after(self, where: str, after: Sequence[str | XComArg]) -> list[str]:
+        """The names of the steps that one follows by its own word."""
+        if isinstance(after, str) or not isinstance(after, Sequence):
+            raise TypeError(f"{where}: after must be a list of steps, such as after=[{after!r}]")
+        return [self._named(where, each) for each in after]
 
     def _named(self, where: str, step: str | XComArg) -> str:
         """The name of a step that is given by name or by result."""
@@ -245,19 +258,22 @@ class Building:
         defined, where = self._steps[name], f"the undo of step {name!r}"
         options = {**self.options.patient, **defined.undo_options}
         if (operator := as_operator(where, defined.undo)) is not None:
-            _check_own_task(where, operator, UNDO + name, defined.undo_options, None)
+            check_own_task(where, operator, UNDO + name, defined.undo_options, None)
             make_undo(self.wiring, name, operator)
             return operator
-        if not isinstance(defined.undo, Call) and not callable(defined.undo):
-            raise TypeError(f"{where} must be a Call, a function, an operator, or False")
-        return SagaUndoOperator(
-            task_id=UNDO + name,
-            wiring=self.wiring,
-            step=name,
-            undo=defined.undo,
-            gateway_conn_id=self.wiring.steps[name].conn_id,
-            **{"idempotency_key": defined.idempotency_key, **options},
-        )
+        check_undo(where, defined.undo, self.wiring.steps[name].inputs)
+        check_not_of_the_call(where, defined.undo_options)
+        try:
+            return SagaUndoOperator(
+                task_id=UNDO + name,
+                wiring=self.wiring,
+                step=name,
+                undo=defined.undo,
+                gateway_conn_id=self.wiring.steps[name].conn_id,
+                **{"idempotency_key": defined.idempotency_key, **options},
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}: {error}") from None
 
 
 def _steps_before(task: BaseOperator, ids: Mapping[str, str]) -> set[str]:
@@ -275,33 +291,3 @@ def _steps_before(task: BaseOperator, ids: Mapping[str, str]) -> set[str]:
         else:
             left.extend(each.upstream_list)
     return found
-
-
-def _lookup(where: str, lookup: Any, select: Selection | None) -> Lookup | None:
-    if lookup is None:
-        if select is not None:
-            raise ValueError(f"{where}: lookup_filter is for the answer of a lookup, and there is none")
-        return None
-    if not isinstance(lookup, Call) and not callable(lookup):
-        raise TypeError(f"{where}: lookup must be a Call or a function")
-    if isinstance(lookup, Call):
-        if problem := lookup.problem():
-            raise ValueError(f"{where}: lookup: {problem}")
-        if lookup.method and lookup.method.upper() not in SAFE_METHODS and "{" not in lookup.method:
-            raise ValueError(f"{where}: lookup must ask with GET or HEAD, not {lookup.method}")
-    return Lookup(lookup, select)
-
-
-def _check_own_task(
-    where: str,
-    operator: BaseOperator,
-    task_id: str,
-    options: Mapping[str, Any],
-    inputs: Mapping[str, Any] | None,
-) -> None:
-    own = operator.task_id.rpartition(".")[2]
-    if own != task_id:
-        raise ValueError(f"{where}: its task has the id {own!r}; give it task_id={task_id!r}")
-    if options or inputs:
-        given = ", ".join([*options, *(["inputs"] if inputs else [])])
-        raise ValueError(f"{where} is a task of its own: give {given} to the task")

@@ -8,42 +8,49 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from airflow.sdk import task_group
+from airflow.sdk.definitions._internal.contextmanager import TaskGroupContext
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
+from airgate.sagas.building import Building
 from airgate.sagas.options import SagaOptions, split
-from airgate.sagas.saga import SagaSteps, within_group
+from airgate.sagas.saga import SagaSteps
 from airgate.sagas.verdicts import SagaVerdictsOperator
 
 
 class SagaFactory:
     """A saga that is defined by a function; see ``saga``."""
 
-    def __init__(self, factory: Any, options: SagaOptions) -> None:
+    def __init__(self, factory: Any, options: SagaOptions, opened: list[Any]) -> None:
         self._factory = factory
         self._options = options
+        self._opened = opened
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Make one saga; gives its task group."""
+        """Make one saga; gives what the function returned, such as a step's result, else its task group."""
         return self._factory(*args, **kwargs)
 
     def override(self, **group: Any) -> SagaFactory:
         """Change arguments of the task group, such as ``group_id``."""
-        return SagaFactory(self._factory.override(**group), self._options)
+        return SagaFactory(self._factory.override(**group), self._options, self._opened)
 
     def partial(self, **kwargs: Any) -> SagaFactory:
         """Give arguments that are the same for every order."""
-        return SagaFactory(self._factory.partial(**kwargs), self._options)
+        return SagaFactory(self._factory.partial(**kwargs), self._options, self._opened)
 
     def expand(self, **kwargs: Any) -> Any:
-        """Make one saga for each element; gives the task group. Airflow takes 1,024 at most."""
-        return self._counted(self._factory.expand(**kwargs))
+        """Make one saga for each element, 1,024 at most; gives what calling it gives."""
+        made = self._factory.expand(**kwargs)
+        self._count(self._opened[-1])
+        return made
 
     def expand_kwargs(self, kwargs: Any) -> Any:
-        """Make one saga for each set of arguments; gives the task group."""
-        return self._counted(self._factory.expand_kwargs(kwargs))
+        """Make one saga for each set of arguments; gives what calling it gives."""
+        made = self._factory.expand_kwargs(kwargs)
+        self._count(self._opened[-1])
+        return made
 
-    def _counted(self, group: MappedTaskGroup) -> MappedTaskGroup:
-        """Add the task that counts the verdicts."""
+    def _count(self, group: MappedTaskGroup) -> None:
+        """Add the task that counts the verdicts, beside the group."""
         verdict_id = f"{group.group_id}.verdict"
         verdicts = SagaVerdictsOperator(
             task_id=f"{group.label}_verdicts",
@@ -54,18 +61,17 @@ class SagaFactory:
         group.children[verdict_id] >> verdicts
         # Like `verdict`: without setups, so that it also runs in a run that is ended while it is queued.
         verdicts.as_teardown(on_failure_fail_dagrun=True)
-        return group
 
 
 @overload
-def saga(function: Callable[..., None], /) -> SagaFactory: ...
+def saga(function: Callable[..., Any], /) -> SagaFactory: ...
 
 
 @overload
-def saga(**options: Any) -> Callable[[Callable[..., None]], SagaFactory]: ...
+def saga(**options: Any) -> Callable[[Callable[..., Any]], SagaFactory]: ...
 
 
-def saga(function: Callable[..., None] | None = None, /, **options: Any) -> Any:
+def saga(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a saga of a function whose first argument is what steps are defined on.
 
     ```python
@@ -91,17 +97,21 @@ def saga(function: Callable[..., None] | None = None, /, **options: Any) -> Any:
     return _made(function, options=options)
 
 
-def _made(function: Callable[..., None], *, options: dict[str, Any]) -> SagaFactory:
+def _made(function: Callable[..., Any], *, options: dict[str, Any]) -> SagaFactory:
     own, group = split(options)
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters:
         raise ValueError(f"@saga {function.__name__!r} takes the saga as its first argument, to define steps on")
 
+    opened: list[Any] = []
+
     @functools.wraps(function)
-    def define(*args: Any, **kwargs: Any) -> None:
-        steps: SagaSteps = within_group(own)
-        function(steps, *args, **kwargs)
+    def define(*args: Any, **kwargs: Any) -> Any:
+        opened.append(TaskGroupContext.get_current())
+        steps = SagaSteps(Building(opened[-1].group_id, own))
+        returned = function(steps, *args, **kwargs)
         steps.close()
+        return returned
 
     define.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
-    return SagaFactory(task_group(**{"group_id": function.__name__, **group})(define), own)
+    return SagaFactory(task_group(**{"group_id": function.__name__, **group})(define), own, opened)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from airflow.sdk import TaskGroup
+
 from airgate.hooks.gateway import GatewayHook
+
+_MAY_BE_NONE = ("deadline", "answer_within")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,33 @@ class SagaOptions:
         """Refuse what cannot work.
 
         Raises:
+            TypeError: Naming the argument that is of another kind.
             ValueError: Naming the argument.
         """
+        self._check_types()
         for name in ("retries", "forward_retries", "undo_retries"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        for name in ("deadline", "answer_within"):
+        for name in _MAY_BE_NONE:
             value = getattr(self, name)
             if value is not None and value <= timedelta(0):
                 raise ValueError(f"{name} must be longer than nothing, not {value}; None for no limit")
         for name in ("retry_delay", "undo_retry_delay", "max_retry_delay", "settles_in"):
             if getattr(self, name) < timedelta(0):
                 raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
+
+    def _check_types(self) -> None:
+        for name in ("retries", "forward_retries", "undo_retries"):
+            if type(value := getattr(self, name)) is not int:
+                raise TypeError(f"{name} must be a whole number, not {value!r}")
+        for name in ("deadline", "answer_within", "retry_delay", "undo_retry_delay", "max_retry_delay", "settles_in"):
+            value = getattr(self, name)
+            if not isinstance(value, timedelta) and (value is not None or name not in _MAY_BE_NONE):
+                raise TypeError(f"{name} must be a timedelta, not {value!r}")
+        if self.honours_keys not in (True, False, None):
+            raise TypeError(f"honours_keys must be True, False or None, not {self.honours_keys!r}")
+        if isinstance(self.notifiers, str) or not isinstance(self.notifiers, Sequence):
+            raise TypeError(f"notifiers must be a list of notifiers, not {type(self.notifiers).__name__}")
 
     @property
     def patient(self) -> dict[str, Any]:
@@ -69,11 +89,22 @@ class SagaOptions:
             "retry_delay": self.undo_retry_delay,
             "retry_exponential_backoff": 2.0,
             "max_retry_delay": self.max_retry_delay,
+            # From the DAG's default_args they would let an undo wait for a run that went well.
+            "depends_on_past": False,
+            "wait_for_downstream": False,
         }
 
 
 def split(arguments: Mapping[str, Any]) -> tuple[SagaOptions, dict[str, Any]]:
-    """The options among some arguments, and the others, which are for the task group."""
+    """The options among some arguments, and the others, which are for the task group.
+
+    Raises:
+        TypeError: Naming the argument that neither has, or that is of another kind.
+        ValueError: Naming the argument.
+    """
     own = {member.name for member in dataclasses.fields(SagaOptions)}
+    others = {name: value for name, value in arguments.items() if name not in own}
+    if unknown := sorted(others.keys() - inspect.signature(TaskGroup).parameters.keys()):
+        raise TypeError(f"unknown: {', '.join(unknown)}; a saga has {', '.join(sorted(own))} and what a TaskGroup has")
     options = SagaOptions(**{name: value for name, value in arguments.items() if name in own})
-    return options, {name: value for name, value in arguments.items() if name not in own}
+    return options, others

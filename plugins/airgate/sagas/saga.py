@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import TaskGroup, XComArg
-from airflow.sdk.definitions._internal.contextmanager import TaskGroupContext
 
 from airgate.hooks.call import Call
 from airgate.hooks.selection import Selection
 from airgate.sagas.building import Building
-from airgate.sagas.options import SagaOptions, split
+from airgate.sagas.options import split
 
 if TYPE_CHECKING:
     from typing import Self
@@ -180,10 +179,3 @@ class Saga(TaskGroup):
     def verdict(self) -> XComArg:
         """How the saga ended: an object with ``state`` and ``steps``; a result only when it is completed."""
         return self._defined.verdict
-
-
-def within_group(options: SagaOptions) -> SagaSteps:
-    """The steps of a saga that is the task group which is open."""
-    group = TaskGroupContext.get_current()
-    name = group.group_id if group is not None and group.group_id else "saga"
-    return SagaSteps(Building(name, options))

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airgate.hooks.retry_policy import with_retry_policy
 from airgate.policy.errors import NeedsAttention
 from airgate.policy.saga.verdict import View, verdict
+from airgate.sagas.asking import tell
 from airgate.sagas.driving import carry_out
 from airgate.sagas.wiring import Wiring
 
@@ -47,8 +48,7 @@ class SagaVerdictOperator(BaseOperator):
             return shown
         if view.state == "compensated":
             raise AirflowFailException(f"saga {wiring.name} was compensated, nothing of it is left: {view.why}")
-        for notifier in wiring.notifiers:
-            notifier(context)
+        tell(wiring, context)
         raise NeedsAttention(f"saga {wiring.name} needs a person: {view.why}")
 
     def _log(self, view: View) -> None:
