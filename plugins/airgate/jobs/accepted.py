@@ -111,6 +111,7 @@ class Accepted(JobProtocol):
         *("cancelled", "queued", "running", "percent", "phase", "message", "retryable", "result_link", "output"),
         *("log_path", "cancels", "batch_path", "listed", "batch_size"),
     )
+    sought: ClassVar[Sequence[str]] = ("find_path", "found", "link", "status_path")
 
     @property
     def unique(self) -> bool:

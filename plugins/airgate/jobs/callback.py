@@ -41,7 +41,7 @@ def callback_problem(protocol: JobProtocol, fields: object, *, wanted: bool) -> 
     places = marked(given)
     if places and not wanted:
         return f"{_and(places)} of the protocol holds airgate.jobs.CALLBACK_URL: set callback=True"
-    if stored := [name for name in places if name in protocol.watched]:
+    if stored := [name for name in places if name in {*protocol.watched, *protocol.sought}]:
         return (
             f"{_and(stored)} of the protocol is stored with the trigger, where no callback URL may stand: put "
             "airgate.jobs.CALLBACK_URL into what is only submitted, such as the body"

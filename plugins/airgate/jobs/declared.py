@@ -32,8 +32,8 @@ class DeclaredJob(JobProtocol):
     Args:
         declaration: A file, ``package://package.name/path``, or the object itself. A file is read while the DAG is
             parsed, and what it says travels with the job: a triggerer needs no file.
-        values: What ``{name}`` in the declaration stands for. Those that a request after the submission names are
-            stored with the job's handle, so none may be secret.
+        values: What ``{name}`` in the declaration stands for. Those that ``find`` or a request after the submission
+            names are stored in Airflow's database, so none may be secret.
         json: Body of the submission; members of an object go over those that the declaration has.
         base: Prefix behind the gateway.
     """
@@ -185,6 +185,13 @@ class DeclaredJob(JobProtocol):
             if status is not None:
                 found[str(search("batch.id", batch.id, job))] = status
         return {id_: found[id_] for id_ in ids if id_ in found}
+
+    def seeking(self) -> dict[str, Any]:
+        """With the values that find and what follows it name."""
+        declared = self.declared
+        named = {name for _, name in [*(declared.find.places if declared.find else ()), *declared.later]}
+        values = self.values if isinstance(self.values, Mapping) else {}
+        return {**super().seeking(), "values": {name: value for name, value in values.items() if name in named}}
 
     # -- what they are made of ------------------------------------------------------------------------------------
 

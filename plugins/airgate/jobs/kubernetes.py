@@ -193,6 +193,10 @@ class KubernetesJob(JobProtocol):
         labels = job["metadata"].get("labels") or {}
         return self._handle(job) if labels.get(manifests.KEY_LABEL) == manifests.label_of(key) else None
 
+    def seeking(self) -> dict[str, Any]:
+        """With what the Job's name begins with, which may stand in the manifest alone."""
+        return {**super().seeking(), "name": self._name()}
+
     # -- what is asked for ----------------------------------------------------------------------------------------
 
     @property

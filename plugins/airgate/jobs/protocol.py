@@ -25,6 +25,8 @@ class JobProtocol(ABC):
     """Fields that may hold Airflow templates."""
     watched: ClassVar[Sequence[str]] = ()
     """Fields that status, result and cancel need. Airflow stores them with a trigger: nothing secret, no body."""
+    sought: ClassVar[Sequence[str]] = ()
+    """Fields that find needs beside the watched ones. Airflow stores them with the task: nothing secret, no body."""
     batch: ClassVar[int] = 0
     """Most jobs that ``statuses`` takes; 0 where it cannot."""
 
@@ -40,8 +42,15 @@ class JobProtocol(ABC):
 
     def watching(self) -> dict[str, Any]:
         """The fields with which the triggerer makes this protocol anew, as JSON, without those at their default."""
+        return self._fields(self.watched)
+
+    def seeking(self) -> dict[str, Any]:
+        """The same with what find needs."""
+        return self.watching() | self._fields(self.sought)
+
+    def _fields(self, names: Sequence[str]) -> dict[str, Any]:
         plain = {field.name: field.default for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {name: value for name in self.watched if (value := getattr(self, name)) != plain[name]}
+        return {name: value for name in names if (value := getattr(self, name)) != plain[name]}
 
     def problem(self) -> str | None:
         """What keeps this from working, None when nothing does; asked while the DAG is parsed."""
@@ -85,6 +94,21 @@ def reference(protocol: JobProtocol) -> dict[str, Any]:
     Raises:
         ValueError: Its class cannot be imported there, or its fields are no JSON.
     """
+    return _reference(protocol, protocol.watching())
+
+
+def reference_to_find(protocol: JobProtocol) -> dict[str, Any]:
+    """The same of one that also finds a job by its key there; see ``reference``."""
+    return _reference(protocol, protocol.seeking())
+
+
+def reference_to_submit(protocol: JobProtocol) -> dict[str, Any]:
+    """The same of one that also submits there; it holds the body, and must not be stored as it is."""
+    names = [field.name for field in dataclasses.fields(protocol) if field.init]  # type: ignore[arg-type]
+    return _reference(protocol, {name: getattr(protocol, name) for name in names})
+
+
+def _reference(protocol: JobProtocol, fields: dict[str, Any]) -> dict[str, Any]:
     kind = type(protocol)
     name = f"{kind.__module__}:{kind.__qualname__}"
     if "<locals>" in name or kind.__module__ == "__main__" or kind.__module__.startswith("unusual_prefix_"):
@@ -92,7 +116,6 @@ def reference(protocol: JobProtocol) -> dict[str, Any]:
             f"the triggerer cannot import {kind.__qualname__}: define it in a module of plugins/ or of an installed "
             "package, not in a DAG file, or set deferrable=False"
         )
-    fields = protocol.watching()
     try:
         json.dumps(fields)
     except (TypeError, ValueError) as error:
@@ -104,7 +127,7 @@ def reference(protocol: JobProtocol) -> dict[str, Any]:
 
 
 def recreate(stored: Mapping[str, Any]) -> JobProtocol:
-    """The protocol of a ``reference``, fit to watch, fetch and cancel.
+    """The protocol of a reference, fit for what that was made for.
 
     Raises:
         ValueError: Its class is not there, or none.

@@ -64,6 +64,7 @@ class StepFunctionsExecution(JobProtocol):
 
     template_fields: ClassVar[Sequence[str]] = ("state_machine_arn", "input", "base", "name_prefix")
     watched: ClassVar[Sequence[str]] = ("base",)
+    sought: ClassVar[Sequence[str]] = ("state_machine_arn", "name_prefix")
 
     @property
     def unique(self) -> bool:

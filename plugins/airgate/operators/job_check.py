@@ -64,7 +64,7 @@ def problem_of_protocol(protocol: Any) -> str | None:
     if not hasattr(kind, "__dataclass_fields__"):
         return f"protocol: {kind.__name__} must be a dataclass, as fields of it are replaced and stored"
     names = {field.name for field in dataclasses.fields(kind)}
-    for what in ("watched", "template_fields"):
+    for what in ("watched", "sought", "template_fields"):
         if unknown := sorted(set(getattr(kind, what)) - names):
             return f"protocol: {what} of {kind.__name__} names {unknown[0]!r}, which is no field of it"
     return None

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from airgate.hooks import task_states
 from airgate.hooks.gateway import GatewayHook
 from airgate.jobs.protocol import JobProtocol, reference
 from airgate.policy.errors import GatewayError
-
-log = logging.getLogger(__name__)
-
-ENDED = frozenset({"failed", "success", "skipped", "removed"})
-"""States of a task instance in which nobody waits for its job."""
-
 
 def for_others(hook: GatewayHook, protocol: JobProtocol) -> Mapping[str, Any] | None:
     """What another process ends a job of this protocol with, None where it could not make the protocol anew."""
@@ -31,13 +25,7 @@ def state_of(ti: Any) -> str | None:
     ask = getattr(ti, "get_task_states", None)
     if ask is None:
         return None
-    index = -1 if ti.map_index is None else ti.map_index
-    try:
-        told = ask(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=index)
-    except Exception as error:
-        log.warning("Airflow did not tell how this task stands: %s", error)
-        return None
-    return dict(told.get(ti.run_id) or {}).get(ti.task_id if index < 0 else f"{ti.task_id}_{index}")
+    return task_states.state_of(ask, ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
 
 
 def is_final(error: BaseException, ti: Any) -> bool:

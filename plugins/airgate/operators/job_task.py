@@ -14,10 +14,11 @@ from airflow.sdk.exceptions import AirflowFailException
 from airgate.client import clock
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import end, look
+from airgate.hooks.task_states import ENDED
 from airgate.jobs.job import JobHandle, JobState, JobStatus
 from airgate.jobs.pace import SETTLING
 from airgate.jobs.protocol import JobProtocol
-from airgate.operators.job_end import ENDED, for_others, is_final, state_of
+from airgate.operators.job_end import for_others, is_final, state_of
 from airgate.operators.job_options import JobOptions
 from airgate.operators.job_record import JobRecord
 from airgate.operators.job_submission import JobSubmission

@@ -13,7 +13,6 @@ from airgate.hooks.call import Call, as_call
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.selection import select
 from airgate.operators.gateway import plain_result
-from airgate.operators.task_call import look_up
 from airgate.policy.saga.effects import Answer, Done, Question
 from airgate.sagas.effect import Effect
 from airgate.sagas.wiring import CallOrFunction, Lookup, StepWiring, Wiring
@@ -52,6 +51,9 @@ def ask_service(
         GatewayError: The typed error of what came instead of an answer.
         ValueError: The look-up is none, or its answer says neither.
     """
+    # Imported here, as every parse of a DAG file would pay for it otherwise.
+    from airgate.operators.task_call import look_up
+
     asked = resolved(task, lookup.ask, step, effect, context)
     if isinstance(asked, Call):
         with hook.without_keys():

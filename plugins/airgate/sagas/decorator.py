@@ -14,6 +14,7 @@ from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airgate.sagas.building import Building
 from airgate.sagas.options import SagaOptions, split
 from airgate.sagas.saga import SagaSteps
+from airgate.sagas.verdict import SagaVerdictOperator
 from airgate.sagas.verdicts import SagaVerdictsOperator
 
 
@@ -51,14 +52,14 @@ class SagaFactory:
 
     def _count(self, group: MappedTaskGroup) -> None:
         """Add the task that counts the verdicts, beside the group."""
-        verdict_id = f"{group.group_id}.verdict"
+        [verdict] = (task for task in group.children.values() if isinstance(task, SagaVerdictOperator))
         verdicts = SagaVerdictsOperator(
             task_id=f"{group.label}_verdicts",
-            verdict_id=verdict_id,
+            verdict_id=verdict.task_id,
             sources=sorted(task.task_id for task in group.iter_mapped_dependencies()),
             **self._options.patient,
         )
-        group.children[verdict_id] >> verdicts
+        verdict >> verdicts
         # Like `verdict`: without setups, so that it also runs in a run that is ended while it is queued.
         verdicts.as_teardown(on_failure_fail_dagrun=True)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from airgate.policy.errors import NeedsAttention
-from airgate.policy.saga.effects import Answer, Done, NothingToUndo, Now, Program, Question, Read, Undo, Write
+from airgate.policy.saga.effects import Answer, Done, NothingToUndo, Now, Program, Question, Read, Undo, Wait, Write
 from airgate.policy.saga.entries import Epoch, current_epoch
 from airgate.policy.saga.plan import Plan, Step
-from airgate.policy.saga.settling import Absent, recorded, settle
+from airgate.policy.saga.settling import Absent, Doubtful, recorded, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class ToUndo:
     step: Step
     result: Any
     """What it gave; None where only its key is known."""
+    settles_at: float = 0
+    """Unix time at which nothing of it can arrive any more, should it not be cancelled before."""
 
 
 def effect_to_undo(plan: Plan, name: str, answer: Answer | None = None) -> Program[ToUndo]:
@@ -43,8 +45,8 @@ def effect_to_undo(plan: Plan, name: str, answer: Answer | None = None) -> Progr
     if step.tombstone:
         known = yield from recorded(step, epoch)
         # What is in doubt is cancelled by key: the undo itself sees to it that nothing can arrive any more.
-        if not isinstance(known, Absent):
-            return ToUndo(epoch, step, known.result if isinstance(known, Done) else None)
+        if isinstance(known, Doubtful):
+            return ToUndo(epoch, step, None, known.settles_at)
     else:
         known = yield from settle(step, epoch, answer)
     if isinstance(known, Absent):
@@ -93,6 +95,10 @@ def undo(plan: Plan, name: str, answer: Answer | None = None) -> Program[Any]:
         NeedsAttention: Nobody knows whether there is, or it could not be undone and a person has not done it.
         Exception: What the undo failed with, where another try may succeed.
     """
+    epoch = yield from current_epoch()
+    undone = yield Read(epoch.of(name, "undone"))
+    if undone is not None and undone["how"] != "nothing":
+        return None
     found = yield from effect_to_undo(plan, name, answer)
     about_undo = answer if answer is not None and answer.matter == "undo" else None
     if about_undo is not None and about_undo.choice != "again":
@@ -104,6 +110,9 @@ def undo(plan: Plan, name: str, answer: Answer | None = None) -> Program[Any]:
             return outcome.result
         now = yield Now()
         yield Write(found.epoch.of(name, "undo_failed"), {"at": now, "why": str(outcome.error)})
+        if found.settles_at > now:
+            # A person cancels no key, so what they see before is not the last word.
+            yield Wait(found.settles_at)
         said = yield Question(name, found.epoch.number, "undo", str(outcome.error))
         if said is None or said.choice != "again":
             return (yield from _by_word(found, said))
