@@ -34,16 +34,27 @@ def decide(plan: Plan, answer: Answer | None = None) -> Program[Decision]:
         answer: What a person said of the pivot when this was asked before.
     """
     epoch = yield from current_epoch()
-    earlier = yield Read(epoch.decision)
-    if earlier is not None and earlier["direction"] in {"complete", "back"}:
-        return Decision(earlier["direction"], earlier["why"])
-    now = yield Now()
+    final = yield from _final(epoch)
+    if final is not None:
+        return final
     if (yield Read(epoch.fence)) is None:
+        now = yield Now()
         yield Write(epoch.fence, {"at": now})
     decision = yield from _direction(plan, epoch, answer)
     now = yield Now()
+    # A try that Airflow believed to be dead may come here late, when another has decided and undos have begun.
+    final = yield from _final(epoch)
+    if final is not None:
+        return final
     yield Write(epoch.decision, {"at": now, "direction": decision.direction, "why": decision.why})
     return decision
+
+
+def _final(epoch: Epoch) -> Program[Decision | None]:
+    earlier = yield Read(epoch.decision)
+    if earlier is None or earlier["direction"] not in {"complete", "back"}:
+        return None
+    return Decision(earlier["direction"], earlier["why"])
 
 
 def _direction(plan: Plan, epoch: Epoch, answer: Answer | None) -> Program[Decision]:
@@ -80,9 +91,13 @@ def _missing(plan: Plan, epoch: Epoch) -> Program[list[str]]:
     """The steps that are not known to be done, by their own word or by a person who marked them as succeeded."""
     missing = []
     for step in plan.steps:
-        done = yield Read(epoch.of(step.name, "done"))
-        word = None if done is not None else (yield Read(epoch.of(step.name, "word")))
-        if done is None and not (word is not None and word["happened"]):
+        if (yield Read(epoch.of(step.name, "done"))) is not None:
+            continue
+        word = yield Read(epoch.of(step.name, "word"))
+        if word is not None and word["happened"]:
+            continue
+        # Its task may have been cleared since, but steps behind it have gone on from there.
+        if (yield Read(epoch.of(step.name, "marked"))) is None:
             missing.append(step.name)
     if not missing:
         return []

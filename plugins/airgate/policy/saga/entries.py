@@ -34,10 +34,10 @@ class Epoch:
 
         Args:
             step: Its name.
-            fact: ``sent`` (a try is about to send it), ``first`` (it believes to be the first), ``again`` (it is not known
-                to be the only one), ``done`` (with its result), ``refused``, ``lost`` (a try ended without knowing),
-                ``marked`` (as succeeded, by a person), ``word`` (a person said what became of it), ``undone`` (or
-                nothing was there to undo), ``undo_failed``.
+            fact: ``sent`` (a try is about to send it), ``first`` (it believes to be the first), ``again`` (it is not
+                known to be the only one), ``done`` (with its result), ``refused``, ``lost`` (a try ended without
+                knowing), ``marked`` (as succeeded, by a person), ``word`` (a person said what became of it),
+                ``undone`` (or nothing was there to undo), ``undo_failed``.
         """
         return f"{self.number}.{step}.{fact}"
 

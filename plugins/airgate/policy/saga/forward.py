@@ -54,10 +54,9 @@ def start(
         return Done()
     fenced = not plan.is_behind_pivot(name)
     now = yield Now()
-    if fenced:
-        yield from _check_open(name, epoch)
-        if epoch.deadline is not None and now >= epoch.deadline:
-            raise SagaClosed(f"step {name!r} was not sent: the saga's deadline has passed")
+    yield from _check_open(name, epoch, fenced=fenced)
+    if fenced and epoch.deadline is not None and now >= epoch.deadline:
+        raise SagaClosed(f"step {name!r} was not sent: the saga's deadline has passed")
     if not repeatable:
         found = yield from _sent_before(plan[name], epoch)
         if found is not None:
@@ -67,12 +66,12 @@ def start(
     first_at = now if earlier is None else earlier["first_at"]
     sent = {"at": now, "first_at": first_at, "settles_at": now + settles_in}
     yield Write(epoch.of(name, "sent"), sent)
-    is_other = not resumed if earlier is not None else not (yield from _is_first(name, epoch, now))
-    if is_other:
+    # What is repeatable may have been sent before a wait.
+    other = (repeatable or not resumed) if earlier is not None else not (yield from _is_first(name, epoch, now))
+    if other:
         yield Write(epoch.of(name, "again"), {"at": now})
-    if fenced:
-        yield from _check_open(name, epoch)
-    return Started(epoch, name, now, is_other or earlier is not None)
+    yield from _check_open(name, epoch, fenced=fenced)
+    return Started(epoch, name, now, other or earlier is not None)
 
 
 def _is_first(name: str, epoch: Epoch, at: float) -> Program[bool]:
@@ -99,10 +98,12 @@ def _sent_before(step: Step, epoch: Epoch) -> Program[Done | None]:
     return found if isinstance(found, Done) else None
 
 
-def _check_open(name: str, epoch: Epoch) -> Program[None]:
-    if (yield Read(epoch.fence)) is None:
+def _check_open(name: str, epoch: Epoch, *, fenced: bool) -> Program[None]:
+    if fenced and (yield Read(epoch.fence)) is None:
         return
     decision = yield Read(epoch.decision)
+    if not fenced and (decision is None or decision["direction"] != "back"):
+        return
     way = "is ended" if decision is None else f"went {decision['direction']}"
     raise SagaClosed(
         f"step {name!r} was not sent: this saga {way}, and goes no further forward. To do it all anew clear `begin` "
@@ -129,17 +130,23 @@ def finish(started: Started, outcome: Done | Refused | Unknown) -> Program[Any]:
     raise outcome.error
 
 
-def pause(name: str, epoch: int, at: float) -> Program[None]:
-    """Write that a try gives its worker back for a while: the service has put it off, and nothing of it is on its way.
+def pause(name: str, epoch: int, at: float, settles_in: float, *, repeatable: bool) -> Program[None]:
+    """Write that a try gives its worker back for a while, as the service has put it off.
 
     Args:
         name: The step's.
         epoch: Number of its epoch.
         at: What ``Send`` said of the try.
+        settles_in: Seconds until nothing that it has sent by now can arrive any more.
+        repeatable: Whether it may have been sent before it was put off. What is not repeatable is not sent again after
+            a doubt, so if that waits, it provably has not happened.
     """
     now = yield Now()
-    put_off = {"at": now, "of": at, "settles_at": now, "why": "the service has put it off"}
-    yield Write(Epoch(epoch, 0.0).of(name, "lost"), put_off)
+    put_off = {"at": now, "of": at, "why": "the service has put it off"}
+    if repeatable:
+        yield Write(Epoch(epoch, 0.0).of(name, "lost"), {**put_off, "settles_at": now + settles_in})
+    else:
+        yield Write(Epoch(epoch, 0.0).of(name, "refused"), put_off)
 
 
 def forward(

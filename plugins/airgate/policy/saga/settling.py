@@ -50,14 +50,17 @@ def recorded(step: Step, epoch: Epoch) -> Program[Done | Absent | Doubtful]:
     lost = yield Read(epoch.of(step.name, "lost"))
     if lost is not None and lost["of"] == sent["at"]:
         return Doubtful(lost["settles_at"], lost["why"])
-    return Doubtful(sent["settles_at"], "it was sent, and what came of it was not recorded")
+    first = yield Read(epoch.of(step.name, "first"))
+    is_sole = first is not None and first["at"] == sent["at"]
+    settles_at = sent["settles_at"] if is_sole else (yield from _all_settle_at(sent, epoch))
+    return Doubtful(settles_at, "it was sent, and what came of it was not recorded")
 
 
 def _all_settle_at(sent: Any, epoch: Epoch) -> Program[float]:
     """When nothing of any try can arrive any more.
 
-    A try that was slow to write may have hidden what a later one wrote, but none that read the clock behind the fence
-    has sent anything.
+    A try that was slow to write may hide what a later one wrote, but none that read the clock behind the fence has
+    sent anything.
     """
     fence = yield Read(epoch.fence)
     settles_at: float = sent["settles_at"]
