@@ -43,12 +43,18 @@ class Farm:
     """The answer to the next submission, whose job is made, waits for it."""
     lose: int = 0
     """Submissions that never arrive: the connection ends, and no job is made."""
+    refuse_submissions: list[int] = field(default_factory=list)
+    """Answers to the next submissions, with an hour to wait behind 429; no job is made."""
     refuse_within: int = 0
     """Submissions that are refused within an answer of 202, as GraphQL does."""
     refuse: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """Answers to the next looks, in place of a state."""
     refuse_cancels: int = 0
     """Cancellations that are answered with 503."""
+    refuse_with: int | None = None
+    """Status of the answer to every look by key."""
+    unseen: int = 0
+    """Looks by key that do not show a job yet."""
     over_after: int | None = 2
     stays_cancelling: bool = False
     """Whether a cancelled job goes on until ``settle``."""
@@ -135,6 +141,9 @@ def farm() -> Iterator[Farm]:
                 if known.lose > 0:
                     known.lose -= 1
                     raise ConnectionAbortedError
+                if known.refuse_submissions:
+                    status = known.refuse_submissions.pop(0)
+                    return status, {"error": "not now"}, {"Retry-After": "3600"} if status == 429 else {}
                 if known.refuse_within > 0:
                     known.refuse_within -= 1
                     return 202, {"error": "no room"}, {}
@@ -148,6 +157,11 @@ def farm() -> Iterator[Farm]:
             if path == "/jobs" and "ids" in query:
                 ids = query["ids"][0].split(",")
                 return 200, [known.look(known.jobs[name]) for name in ids if name in known.jobs], {}
+            if path == "/jobs" and known.refuse_with is not None:
+                return known.refuse_with, {"error": "no"}, {}
+            if path == "/jobs" and known.unseen > 0:
+                known.unseen -= 1
+                return 200, [], {}
             if path == "/jobs":
                 return 200, [{"id": job.id} for job in known.jobs.values() if job.key == query["key"][0]], {}
             job_or_none = known.jobs.get(path.split("/")[2])

@@ -63,16 +63,7 @@ class AirflowUnderFire:
 
     def kill(self, name: str) -> list[int]:
         """Kill a server and all its children; the process supervisor starts another one. Gives their ids."""
-        killed = []
-        for standing in self.supervisor.standings():
-            if standing.name == name and standing.pid:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    server = psutil.Process(standing.pid)
-                    for process in (server, *server.children(recursive=True)):
-                        with contextlib.suppress(psutil.NoSuchProcess):
-                            process.send_signal(signal.SIGKILL)
-                            killed.append(process.pid)
-        return killed
+        return kill_server(self.supervisor, name)
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         with requests.Session() as session:
@@ -80,6 +71,20 @@ class AirflowUnderFire:
             answer = session.request(method, self.effects + path, json=body, timeout=30)
             answer.raise_for_status()
             return answer.json()
+
+
+def kill_server(supervisor: Supervisor, name: str) -> list[int]:
+    """Kill a program of the stack and all its children; gives their ids."""
+    killed = []
+    for standing in supervisor.standings():
+        if standing.name == name and standing.pid:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server = psutil.Process(standing.pid)
+                for process in (server, *server.children(recursive=True)):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.send_signal(signal.SIGKILL)
+                        killed.append(process.pid)
+    return killed
 
 
 @contextmanager
@@ -117,7 +122,7 @@ def airflow_under_fire(
             supervisor.launch(early)
             wait_healthy(supervisor, early)
             airflow.sign_in("admin", credentials.admin_password)
-            _wait_for_dags(airflow, dag_ids)
+            wait_for_dags(airflow, dag_ids)
             yield AirflowUnderFire(layout.home, airflow, effects, supervisor)
         finally:
             supervisor.stop()
@@ -130,7 +135,13 @@ def _environment(layout: Layout, chosen: dict[str, int], credentials: Credential
     }
     # The counting service imports `stack` and `tests`; what the DAGs import is this checkout's, wherever it stands.
     paths = (layout.project, layout.project / "scripts", layout.project / "plugins")
-    gateway = {"conn_type": "gateway", "host": effects, "extra": {"backoff": 0.2}}
+    # The password opens nothing at the service: what a task submits is stored sealed with it.
+    gateway = {
+        "conn_type": "gateway",
+        "host": effects,
+        "password": credentials.admin_password,
+        "extra": {"auth": "none", "backoff": 0.2},
+    }
     http = {"conn_type": "http", "host": effects}
     return (
         inherited
@@ -147,7 +158,8 @@ def _environment(layout: Layout, chosen: dict[str, int], credentials: Credential
     )
 
 
-def _wait_for_dags(airflow: AirflowApi, dag_ids: tuple[str, ...]) -> None:
+def wait_for_dags(airflow: AirflowApi, dag_ids: tuple[str, ...]) -> None:
+    """Wait until Airflow has found the DAGs."""
     deadline = time.monotonic() + DAG_PATIENCE
     while missing := [dag_id for dag_id in dag_ids if airflow.dag(dag_id) is None]:
         broken = [error["stack_trace"] for error in airflow.import_errors()]

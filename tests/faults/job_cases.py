@@ -6,31 +6,45 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Way = Literal["jobs_deferred", "jobs_here", "jobs_found", "jobs_once"]
-"""The DAGs: waiting in the triggerer, in the worker, with a service that honours no keys, and in one try."""
+Way = Literal["jobs_deferred", "jobs_here", "jobs_found", "jobs_once", "jobs_unfound"]
+"""The DAGs: waiting in the triggerer, in the worker, with a service that honours no keys, and in one try; the last with
+a service that cannot be asked for the job of a key."""
 Moment = Literal[
     "before arrival", "before effect", "before answer", "before end", "at look", "at result", "last try",
-    "scheduler", "api-server", "marked failed", "marked failed without triggerer", "cleared",
+    "last try unheard", "scheduler", "api-server", "marked failed", "marked failed without triggerer",
+    "marked failed unheard", "cleared", "cleared unheard",
 ]  # fmt: skip
 Victim = Literal["task", "supervisor", "both", ""]
 
 WAYS: tuple[Way, ...] = ("jobs_deferred", "jobs_here", "jobs_found")
 ONCE: Way = "jobs_once"
+UNFOUND: Way = "jobs_unfound"
 SUBMITTING: tuple[Moment, ...] = ("before arrival", "before effect", "before answer", "before end")
 """In the order of a submission: the task has started, the request is there, the job is made, the answer is out."""
 WATCHING: tuple[Moment, ...] = ("at look", "at result")
 """The process that asks is killed before it hears."""
 LAST: Moment = "last try"
 """It is killed, and no other try comes: of the way `ONCE` alone."""
+LAST_UNHEARD: Moment = "last try unheard"
+"""The same before the answer to the submission, so that nobody knows the job: of the ways `ONCE` and `UNFOUND`."""
+MARKED_UNHEARD: Moment = "marked failed unheard"
+"""Whoever submits is killed before the answer, and a person ends the task before another try begins."""
+CLEARED_UNHEARD: Moment = "cleared unheard"
+"""And clears it right after that: the job, which others look for by now, has the key of the next try."""
+UNHEARD: tuple[Moment, ...] = (LAST_UNHEARD, MARKED_UNHEARD, CLEARED_UNHEARD)
+CLEARED: tuple[Moment, ...] = ("cleared", CLEARED_UNHEARD)
 SERVERS: tuple[Moment, ...] = ("scheduler", "api-server")
 """Killed while the job runs; the process supervisor starts another one."""
-BY_HAND: tuple[Moment, ...] = ("marked failed", "marked failed without triggerer", "cleared")
+BY_HAND: tuple[Moment, ...] = ("marked failed", "marked failed without triggerer", MARKED_UNHEARD, *CLEARED)
 """A person ends the task while the job runs."""
-MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, LAST, *SERVERS, *BY_HAND)
+MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD, *SERVERS, *BY_HAND)
 
 JOB_SECONDS = 8.0
 """How long a job runs, but for those below."""
-ENDED_JOB_SECONDS = {"marked failed": 120.0, "marked failed without triggerer": 120.0, "cleared": 30.0, LAST: 120.0}
+ENDED_JOB_SECONDS = {
+    **dict.fromkeys(("marked failed", "marked failed without triggerer", LAST, *UNHEARD), 240.0),
+    **dict.fromkeys(CLEARED, 30.0),
+}
 """How long one runs whose task is ended early: longer than Airflow takes to see it, and a triggerer to come back."""
 
 
@@ -68,9 +82,18 @@ def job_cases(count: int, seed: int, moments: tuple[Moment, ...] = MOMENTS) -> l
     """
     draw = random.Random(seed)
     size = len(moments)
-    dealt = [(moments[number % size], WAYS[(number % size + number // size) % len(WAYS)]) for number in range(count)]
+    dealt = [(moments[number % size], _way(moments[number % size], number, size)) for number in range(count)]
     draw.shuffle(dealt)
-    return [_case(number, moment, ONCE if moment == LAST else way, draw) for number, (moment, way) in enumerate(dealt)]
+    return [_case(number, moment, way, draw) for number, (moment, way) in enumerate(dealt)]
+
+
+def _way(moment: Moment, number: int, size: int) -> Way:
+    """Of a case, so that each moment meets all its ways in turn."""
+    if moment == LAST:
+        return ONCE
+    if moment == LAST_UNHEARD:
+        return (ONCE, UNFOUND)[number // size % 2]
+    return WAYS[(number % size + number // size) % len(WAYS)]
 
 
 def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase:
@@ -78,14 +101,19 @@ def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase
     room = {
         "before arrival": 0.2,
         "before effect": before_effect,
-        "before answer": before_answer,
+        **dict.fromkeys(("before answer", *UNHEARD), before_answer),
         "before end": 0.3,  # the handle is stored and the task deferred within it
         "marked failed": 3.0,
         "marked failed without triggerer": 3.0,
         "cleared": 3.0,
     }.get(moment, 1.0)
-    killed = moment in (*SUBMITTING, *WATCHING, LAST)
+    killed = moment in (*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD)
     victim: Victim = draw.choice(("task", "task", "supervisor", "both")) if killed else ""
+    if moment in (
+        MARKED_UNHEARD,
+        CLEARED_UNHEARD,
+    ):  # without its supervisor Airflow notices only later, and a person has the time
+        victim = draw.choice(("supervisor", "both"))
     look = draw.randint(1, 2) if moment == "at look" else 1
     pause, runs = 0.9 * room * draw.random(), ENDED_JOB_SECONDS.get(moment, JOB_SECONDS)
     return JobCase(number, way, moment, victim, before_effect, before_answer, pause, look, runs)

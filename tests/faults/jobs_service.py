@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.faults.effects_service import Effects, holder
-from tests.faults.job_cases import JOB_SECONDS, LAST
+from tests.faults.job_cases import JOB_SECONDS, LAST, UNHEARD
 
 
 @dataclass
@@ -120,7 +120,8 @@ class Jobs(Effects):
         self.jobs[job.id] = job
         if case:
             order.stage = "done"
-            self._at(order, "before answer")
+            for moment in ("before answer", *UNHEARD):
+                self._at(order, moment)
         await asyncio.sleep(case.get("before_answer", 0))
         return {"id": job.id}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stack import marks
-from tests.faults.job_cases import LAST, MOMENTS, ONCE, WAYS, JobCase, job_cases
+from tests.faults.job_cases import LAST, LAST_UNHEARD, MOMENTS, ONCE, UNFOUND, WAYS, JobCase, job_cases
 from tests.faults.suites import jobs
 
 SEED = int(os.environ.get("AIRGATE_FAULTS_SEED") or 1)
@@ -20,10 +20,10 @@ SEED = int(os.environ.get("AIRGATE_FAULTS_SEED") or 1)
 def test_killed_and_ended_tasks_leave_one_job_or_none_running(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
     chosen = ("before answer", "at look", "at result", "last try", "marked failed without triggerer", "cleared")
-    some = job_cases(6, SEED, chosen)
+    some = job_cases(7, SEED, (*chosen, LAST_UNHEARD))
     total = jobs.run_suite(tmp_path / "home", some, SEED, lines.append)
-    assert total["held"] == total["runs"] == 6, lines
-    assert total["hit"] >= 5, lines  # a process that is killed for one case may be another's
+    assert total["held"] == total["runs"] == 7, lines
+    assert total["hit"] >= 6, lines  # a process that is killed for one case may be another's
     assert total["left_running"] == 0
     assert lines[-1] == total
     assert marks.marked(tmp_path / "home") == []
@@ -31,7 +31,10 @@ def test_killed_and_ended_tasks_leave_one_job_or_none_running(tmp_path: Path) ->
 
 def test_every_moment_meets_every_way_of_waiting() -> None:
     dealt = {(case.moment, case.way) for case in job_cases(len(MOMENTS) * len(WAYS), SEED)}
-    assert dealt == {(moment, way) for moment in MOMENTS if moment != LAST for way in WAYS} | {(LAST, ONCE)}
+    assert dealt == {
+        *((moment, way) for moment in MOMENTS if moment not in (LAST, LAST_UNHEARD) for way in WAYS),
+        *((LAST, ONCE), (LAST_UNHEARD, ONCE), (LAST_UNHEARD, UNFOUND)),
+    }
     assert job_cases(50, SEED) == job_cases(50, SEED) != job_cases(50, SEED + 1)
 
 
@@ -53,9 +56,13 @@ def case(moment: Any) -> JobCase:
         ("at look", "success", [job("succeeded", 0, 1), job("succeeded", 2, 3)], False),
         ("cleared", "success", [job("cancelled", 0, 1), job("succeeded", 1, 3)], True),
         ("cleared", "success", [job("cancelled", 0, 2), job("succeeded", 1, 3)], False),
+        ("cleared unheard", "success", [job("succeeded", 0, 1)], True),
+        ("cleared unheard", "failed", [job("cancelled", 0, 1)], False),
         ("cleared", "success", [job("succeeded", 0, 1), job("succeeded", 2, 3)], False),
         ("last try", "failed", [job("cancelled", 0, 1)], True),
         ("last try", "failed", [job("running", 0, 9)], False),
+        ("last try unheard", "failed", [job("cancelled", 0, 1)], True),
+        ("last try unheard", "failed", [job("running", 0, 9)], False),
         ("marked failed", "failed", [job("cancelled", 0, 1)], True),
         ("marked failed", "failed", [job("running", 0, 9)], False),
         ("marked failed", "failed", [job("succeeded", 0, 8)], False),

@@ -21,6 +21,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseOperator
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import DagSerialization
+from airflow.triggers.base import TriggerEvent
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from sqlalchemy import insert, select
@@ -127,12 +128,13 @@ def settle() -> None:
 
 
 def orders() -> dict[str, Any]:
-    """What is ordered, by job."""
+    """What is ordered and not done yet, by job."""
     with create_session(scoped=False) as session:
         found = {}
-        for order in session.scalars(select(TriggererCallback)):
+        for order in session.scalars(select(TriggererCallback).where(TriggererCallback.trigger_id.is_not(None))):
             kind, kwargs = order.trigger.classpath, order.trigger.kwargs
-            found[kwargs["callback_kwargs"]["handle"]["id"]] = [order.state, kind, kwargs]
+            what = kwargs["callback_kwargs"]
+            found[what["handle"]["id"] if "handle" in what else what["trace"]["key"]] = [order.state, kind, kwargs]
     return found
 
 
@@ -167,7 +169,22 @@ def cases(*, concurrent: bool) -> dict[str, Any]:
         make("mapped", "running", index)
         remember("mapped", index)
     noted("mapped", lambda: end("mapped", map_index=1))
-    for name, record in {"over": {"over": True}, "alone": {"cancel": None}, "unsent": {"handle": None}}.items():
+    make("unheard", "running")
+    remember("unheard", handle=None, settles_at=7.0, trace={"key": "key-unheard", "protocol": PROTOCOL})
+    noted("unheard", lambda: end("unheard"))
+    came["unheard order"] = orders()["key-unheard"][2]
+    noted("unheard again", lambda: end("unheard", "success"))
+    with create_session(scoped=False) as session:
+        [done] = [each for each in session.scalars(select(TriggererCallback)) if "key-unheard" in str(each.data)]
+        done.handle_event(TriggerEvent({"state": "success", "body": "no job"}), session)
+    noted("unheard once more", lambda: end("unheard"))
+    nothing: dict[str, dict[str, Any]] = {
+        "over": {"over": True},
+        "alone": {"cancel": None},
+        "unsent": {"handle": None},
+        "untraced": {"handle": None, "settles_at": 7.0},
+    }
+    for name, record in nothing.items():
         make(name, "running")
         remember(name, **record)
         noted(name, lambda name=name: end(name))

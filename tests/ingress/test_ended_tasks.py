@@ -66,9 +66,24 @@ def test_of_mapped_tasks_only_the_job_of_the_ended_one_is_ordered_to_end(came: d
     assert came["mapped"] == ["job-mapped1"]
 
 
-@pytest.mark.parametrize("task", ["left", "over", "alone", "unsent", "plain", "retried", "strange"])
+@pytest.mark.parametrize("task", ["left", "over", "alone", "unsent", "untraced", "plain", "retried", "strange"])
 def test_nothing_is_ordered_where_no_job_is_to_end(came: dict[str, Any], task: str) -> None:
     assert came[task] == []
+
+
+def test_the_job_of_a_submission_that_nobody_heard_of_is_ordered_to_be_found_and_ended(came: dict[str, Any]) -> None:
+    assert came["unheard"] == ["key-unheard"]
+    kwargs = came["unheard order"]
+    assert kwargs["callback_path"] == "airgate.triggers.lost_job.end_lost_job"
+    what = kwargs["callback_kwargs"]
+    assert what["trace"] == {"key": "key-unheard", "protocol": {"class": "x:Y", "fields": {}}}
+    assert what["instance"] == {"dag_id": "d", "run_id": "r", "task_id": "unheard", "map_index": -1}
+    assert (what["gateway_conn_id"], what["settles_at"], what["task"]) == ("gateway_default", 7.0, "d.unheard (r)")
+
+
+def test_it_is_looked_for_again_when_the_task_is_ended_again_and_not_before(came: dict[str, Any]) -> None:
+    assert came["unheard again"] == []
+    assert came["unheard once more"] == ["key-unheard"]
 
 
 def test_what_goes_wrong_does_not_keep_airflow_from_ending_the_task(came: dict[str, Any]) -> None:

@@ -7,11 +7,14 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from airgate.client import clock
 from airgate.jobs import JobProtocol
+from airgate.testing.time import InstantTime
 from tests.state_store import FileStore
 
 
@@ -70,6 +73,28 @@ def killed_before_the_handle(protocol: JobProtocol, folder: Path) -> None:
 
 def _die(protocol: JobProtocol, folder: Path) -> None:
     operator_of(protocol, deferrable=False).execute(context_of(folder, dying=True))
+
+
+def ended_by_others(folder: Path) -> str:
+    """End the job of a task that was killed before the handle, from what it stored and no more; what was done."""
+    from airgate.triggers.lost_job import end_lost_job
+
+    with clock.running(InstantTime()):
+        return asyncio.run(end_lost_job(**json.loads(json.dumps(order_of(folder)))))
+
+
+def order_of(folder: Path) -> dict[str, Any]:
+    """What Airflow's servers ask a triggerer for, of a task whose job has no handle."""
+    record = context_of(folder)["task_state_store"].get("airgate.job")
+    assert record["handle"] is None
+    return {
+        "gateway_conn_id": record["cancel"]["gateway_conn_id"],
+        "trace": record["trace"],
+        "settles_at": record["settles_at"],
+        "instance": {"dag_id": "d", "run_id": folder.name, "task_id": "t", "map_index": -1},
+        "ordered_at": time.time(),
+        "task": "d.t",
+    }
 
 
 async def _first_event(trigger: Any) -> Any:

@@ -21,7 +21,7 @@ from airgate.jobs.talk import Ask, carry
 from airgate.policy.errors import DeadlineExceeded, InvalidResponse, JobFailed, NotFound, Rejected, Unprocessable
 from airgate.triggers.job import JobTrigger, Waiting
 from tests.jobs.accepted_service import WorkService, work_service
-from tests.jobs.one_task import killed_before_the_handle, run_deferred, run_here
+from tests.jobs.one_task import ended_by_others, killed_before_the_handle, order_of, run_deferred, run_here
 
 KEYED: dict[str, Any] = {"honours_keys": True, "base": "/work"}
 FOUND: dict[str, Any] = {"find_path": "/jobs?key={key}", "found": "jobs[0]", "status_path": "/jobs/{id}"}
@@ -167,6 +167,27 @@ def test_a_killed_submission_makes_one_job(service: WorkService, tmp_path: Path,
     assert service.truth()["jobs"] == 1
     assert run_here(protocol, tmp_path).startswith("build-")
     assert service.truth()["jobs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "sealed"),
+    [
+        ({"honours_keys": False, **BY_REFERENCE}, False),
+        ({"honours_keys": True, **FOUND}, False),
+        ({"honours_keys": True}, True),
+    ],
+)
+def test_the_job_of_a_killed_task_that_is_not_tried_again_is_ended_by_others(
+    service: WorkService, tmp_path: Path, fields: dict[str, Any], sealed: bool
+) -> None:
+    """It is found by its key; where the service only knows a key again, it is submitted once more."""
+    killed_before_the_handle(build(order={"seconds": 3600, "name": "of-the-test"}, **fields), tmp_path)
+    order = order_of(tmp_path)
+    assert ("sealed" in order["trace"]) == sealed
+    assert "of-the-test" not in str(order)
+    assert ended_by_others(tmp_path).endswith("found by its key, cancelled, as the task was ended")
+    truth = service.truth()
+    assert (truth["jobs"], truth["states"]["cancelled"]) == (1, 1)
 
 
 def test_lost_answers_and_a_killed_service_leave_one_job(service: WorkService, tmp_path: Path) -> None:

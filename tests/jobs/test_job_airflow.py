@@ -21,7 +21,15 @@ from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import call_of, end, look
 from airgate.jobs import AirflowRun, Ask, JobHandle, JobState
 from airgate.jobs.talk import Talk, carry
-from tests.jobs.one_task import context_of, killed_before_the_handle, operator_of, run_deferred, run_here
+from tests.jobs.one_task import (
+    context_of,
+    ended_by_others,
+    killed_before_the_handle,
+    operator_of,
+    order_of,
+    run_deferred,
+    run_here,
+)
 from tests.jobs.other_airflow import OtherAirflow, other_airflow
 
 pytestmark = pytest.mark.integration
@@ -119,6 +127,17 @@ def test_a_task_killed_with_the_answer_in_its_hands_finds_its_run(
     assert run_here(protocol, tmp_path)["result"] == "4 rows"
     noted = [run for run in other.api.runs("counts", "airgate__") if run["note"] == "killed"]
     assert len(noted) == 1
+
+
+def test_the_run_of_a_killed_task_that_is_not_tried_again_is_ended_by_others(
+    other: OtherAirflow, hook: GatewayHook, tmp_path: Path
+) -> None:
+    """Its id follows from the key; the conf is not stored."""
+    killed_before_the_handle(AirflowRun("sleeps", {"mark": str(tmp_path / "mark")}, note="left"), tmp_path)
+    assert str(tmp_path) not in str(order_of(tmp_path)["trace"])
+    assert ended_by_others(tmp_path).endswith("found by its key, cancelled, as the task was ended")
+    [run] = [run for run in other.api.runs("sleeps", "airgate__") if str(run["note"]).startswith("left")]
+    assert (run["state"], run["note"]) == ("failed", "left\ncancelled by airgate")
 
 
 def test_ending_the_task_ends_the_run_and_its_processes(other: OtherAirflow, hook: GatewayHook, tmp_path: Path) -> None:

@@ -21,7 +21,14 @@ from airgate.jobs.dagster import KEY_TAG
 from airgate.jobs.talk import Talk, carry
 from commands import engines
 from tests.jobs.dagster_server import Dagster, dagster
-from tests.jobs.one_task import context_of, killed_before_the_handle, operator_of, run_deferred, run_here
+from tests.jobs.one_task import (
+    context_of,
+    ended_by_others,
+    killed_before_the_handle,
+    operator_of,
+    run_deferred,
+    run_here,
+)
 
 pytestmark = [
     pytest.mark.integration,
@@ -113,6 +120,16 @@ def test_a_task_killed_with_the_answer_in_its_hands_finds_its_run(
     killed_before_the_handle(table, tmp_path)
     assert run_here(table, tmp_path)["materializations"] == 1
     assert len(server.runs("test", "killed")) == 1
+
+
+def test_the_run_of_a_killed_task_that_is_not_tried_again_is_ended_by_others(
+    server: Dagster, hook: GatewayHook, tmp_path: Path
+) -> None:
+    """Found by its tag, by who knows no more than the path of the webserver."""
+    killed_before_the_handle(sleeper(tmp_path / "mark", tags={"test": "left"}), tmp_path)
+    assert ended_by_others(tmp_path).endswith("found by its key, cancelled, as the task was ended")
+    [run] = server.runs("test", "left")
+    until(hook, run_of("sleeps"), JobHandle(run["runId"]), JobState.CANCELLED)
 
 
 def test_dagster_itself_takes_a_key_twice_and_the_first_run_is_found(server: Dagster, hook: GatewayHook) -> None:

@@ -20,11 +20,20 @@ from airgate.jobs import DeclaredJob, JobHandle, JobState
 from airgate.jobs.protocol import recreate, reference
 from airgate.jobs.talk import Ask, carry
 from tests.jobs.accepted_service import WorkService, work_service
-from tests.jobs.one_task import context_of, killed_before_the_handle, operator_of, run_deferred, run_here
+from tests.jobs.one_task import (
+    context_of,
+    ended_by_others,
+    killed_before_the_handle,
+    operator_of,
+    order_of,
+    run_deferred,
+    run_here,
+)
 from tests.scripted_server import Answer, ScriptedServer
 
 FILE = Path(__file__).parents[2] / "include" / "jobs" / "work.yaml"
 WORK: dict[str, Any] = yaml.safe_load(FILE.read_text())
+BY_REFERENCE: dict[str, Any] = {"unique": False, "submit": {"json": {"reference": "{key}"}}}
 
 
 @pytest.fixture(scope="module")
@@ -139,16 +148,33 @@ def test_a_vanished_job_is_not_found(at: WorkService, hook: GatewayHook) -> None
 def test_a_task_killed_with_the_answer_in_its_hands_makes_no_second_job(
     at: WorkService, tmp_path: Path, found_by: str
 ) -> None:
-    looked_up = changed(
-        unique=False,
-        submit={"json": {"reference": "{key}"}},
-        find={"query": {"reference": "{key}"}},
-    )
+    looked_up = changed(**BY_REFERENCE, find={"query": {"reference": "{key}"}})
     protocol = job() if found_by == "its key again" else job(declaration=looked_up)
     killed_before_the_handle(protocol, tmp_path)
     assert at.truth()["jobs"] == 1
     assert run_here(protocol, tmp_path)["artifact"] == "web-main"
     assert at.truth()["jobs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("sections", "how"),
+    [
+        ({}, "by its key"),
+        (BY_REFERENCE | {"find": {"query": {"reference": "{key}", "of": "{kind}"}}}, "by a key and a value"),
+        ({"find": None}, "by the same submission once more"),
+    ],
+)
+def test_the_job_of_a_killed_task_that_is_not_tried_again_is_ended_by_others(
+    at: WorkService, tmp_path: Path, sections: dict[str, Any], how: str
+) -> None:
+    protocol = job({"seconds": 3600, "name": "of-the-test"}, declaration=changed(**sections))
+    killed_before_the_handle(protocol, tmp_path)
+    order = order_of(tmp_path)
+    assert ("sealed" in order["trace"]) == ("once more" in how)
+    assert "of-the-test" not in str(order)
+    assert ended_by_others(tmp_path).endswith("found by its key, cancelled, as the task was ended")
+    truth = at.truth()
+    assert (truth["jobs"], truth["states"]["cancelled"]) == (1, 1)
 
 
 def test_without_a_key_and_a_look_a_lost_submission_is_an_error(at: WorkService, tmp_path: Path) -> None:

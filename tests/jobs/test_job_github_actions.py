@@ -19,7 +19,15 @@ from airgate.jobs.github_actions import GithubWorkflow
 from airgate.jobs.talk import carry
 from airgate.operators import GatewayJobOperator
 from tests.jobs.github_server import Github, Run, github
-from tests.jobs.one_task import context_of, killed_before_the_handle, operator_of, run_deferred, run_here
+from tests.jobs.one_task import (
+    context_of,
+    ended_by_others,
+    killed_before_the_handle,
+    operator_of,
+    order_of,
+    run_deferred,
+    run_here,
+)
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -168,6 +176,16 @@ def test_a_task_killed_with_the_answer_in_its_hands_finds_its_run(at: Github, tm
     killed_before_the_handle(found_by_key(), tmp_path)
     assert len(at.runs) == 1
     assert run_here(found_by_key(), tmp_path)["run_id"] == at.only().id
+
+
+def test_the_run_of_a_killed_task_that_is_not_tried_again_is_cancelled_by_others(at: Github, tmp_path: Path) -> None:
+    """Also where it shows in the list only a little later; the inputs are not stored."""
+    protocol = found_by_key(inputs={"tag": "of-the-test"})
+    at.unseen = 2
+    killed_before_the_handle(protocol, tmp_path)
+    assert "of-the-test" not in str(order_of(tmp_path))
+    assert ended_by_others(tmp_path).endswith("found by its key, cancelled, as the task was ended")
+    assert at.only().cancels == ["cancel-workflow-run"]
 
 
 def test_a_server_that_names_no_run_is_searched_for_it(at: Github, tmp_path: Path) -> None:

@@ -18,7 +18,15 @@ from airgate.jobs.kubernetes import KubernetesJob
 from airgate.jobs.talk import carry
 from airgate.policy.errors import Conflict, JobFailed, NotFound, Rejected, Unauthorized, Unavailable
 from tests.jobs.kubernetes_server import ApiServerStub, kubernetes
-from tests.jobs.one_task import context_of, killed_before_the_handle, operator_of, run_deferred, run_here
+from tests.jobs.one_task import (
+    context_of,
+    ended_by_others,
+    killed_before_the_handle,
+    operator_of,
+    order_of,
+    run_deferred,
+    run_here,
+)
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -191,6 +199,18 @@ def test_a_task_killed_before_it_stored_the_handle_goes_on_with_the_same_job(
     killed_before_the_handle(protocol, tmp_path)
     assert run_here(protocol, tmp_path) == {"rows": 42}
     assert api.cluster.created == 1
+
+
+@pytest.mark.parametrize("fields", [{"image": "slow", "name": "load"}, {"manifest": manifest("slow")}])
+def test_the_job_of_a_killed_task_that_is_not_tried_again_is_ended_by_others(
+    api: ApiServerStub, hook: GatewayHook, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    """Its name follows from the key and from what it begins with; the manifest is not stored."""
+    protocol = KubernetesJob("flights", **fields)
+    killed_before_the_handle(protocol, tmp_path)
+    assert "containers" not in str(order_of(tmp_path))
+    assert ended_by_others(tmp_path).endswith("found by its key, cancelled, as the task was ended")
+    assert (api.cluster.created, api.asked.count("delete_job")) == (1, 1)
 
 
 def test_a_cancelled_job_is_gone_only_when_its_pods_are(api: ApiServerStub, hook: GatewayHook) -> None:

@@ -27,7 +27,7 @@ from airgate.policy.errors import (
     Unavailable,
     Unprocessable,
 )
-from tests.jobs.one_task import killed_before_the_handle, run_deferred, run_here
+from tests.jobs.one_task import ended_by_others, killed_before_the_handle, order_of, run_deferred, run_here
 from tests.jobs.step_functions_server import StepFunctions, step_functions
 from tests.scripted_server import Answer, ScriptedServer
 
@@ -126,6 +126,18 @@ def test_a_task_killed_before_it_stored_the_handle_goes_on_with_the_same_executi
     killed_before_the_handle(protocol, tmp_path)
     assert run_here(protocol, tmp_path) == {"n": 3}
     assert [each["name"].startswith("killed-") for each in aws.executions("echo")].count(True) == 1
+
+
+def test_the_execution_of_a_killed_task_that_is_not_tried_again_is_stopped_by_others(
+    aws: StepFunctions, hook: GatewayHook, tmp_path: Path
+) -> None:
+    """Its ARN follows from the key, the state machine and the prefix; the input is not stored."""
+    protocol = StepFunctionsExecution(aws.arns["slow"], {"order": "of-chairs"}, name_prefix="left-")
+    killed_before_the_handle(protocol, tmp_path)
+    assert "of-chairs" not in str(order_of(tmp_path))
+    assert ended_by_others(tmp_path).endswith("found by its key, cancelled, as the task was ended")
+    [left] = [each for each in aws.executions("slow") if each["name"].startswith("left-")]
+    assert left["status"] == "ABORTED"
 
 
 def test_a_cancelled_execution_is_stopped_once_and_for_all(aws: StepFunctions, hook: GatewayHook) -> None:

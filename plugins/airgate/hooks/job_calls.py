@@ -7,7 +7,7 @@ import dataclasses
 from typing import TypeVar
 
 from airgate.client.message import Request, Response
-from airgate.hooks.call import Call
+from airgate.hooks.call import Call, with_key
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.sealing import opened
 from airgate.jobs.talk import Ask, Talk, acarry, carry
@@ -66,6 +66,36 @@ async def aend(hook: GatewayHook, talk: Talk[None], *, deadline: float | None = 
         return await _asend(hook, ask, deadline)
 
     await acarry(talk, send)
+
+
+def repeat_submission(hook: GatewayHook, talk: Talk[T], key: str) -> T:
+    """Submit once more to a service that makes one job of a key, to learn which one it made.
+
+    Args:
+        hook: Whose gateway.
+        talk: What ``submit`` gave for the key.
+        key: Of the submission.
+
+    Raises:
+        GatewayError: The typed error of what came instead.
+    """
+    return carry(talk, lambda ask: hook.send(_repeated(hook, ask, key), expect=ask.expect))
+
+
+async def arepeat_submission(hook: GatewayHook, talk: Talk[T], key: str) -> T:
+    """Do what ``repeat_submission`` does without holding up the event loop."""
+
+    async def send(ask: Ask) -> Response:
+        return await hook.asend(_repeated(hook, ask, key), expect=ask.expect)
+
+    return await acarry(talk, send)
+
+
+def _repeated(hook: GatewayHook, ask: Ask, key: str) -> Request:
+    request = hook.request(call_of(ask))
+    if not ask.harmless:
+        request = with_key(request, key, hook.gateway.idempotency_header, relied=True, in_doubt=True)
+    return dataclasses.replace(request, keyed=True)
 
 
 def _reading(ask: Ask) -> Ask:

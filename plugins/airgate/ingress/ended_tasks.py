@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,11 @@ from airflow.utils.state import CallbackState, TaskInstanceState
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import lazyload
 
+from airgate.client import clock
 from airgate.operators.job_record import RECORD_KEY
 from airgate.triggers.ending import end_job
 from airgate.triggers.job import JobTrigger, Waiting
+from airgate.triggers.lost_job import end_lost_job
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -66,11 +68,19 @@ class LeftJob:
 
     task_id: str
     map_index: int
-    gateway_conn_id: str
-    protocol: Mapping[str, Any]
-    handle: Mapping[str, Any]
+    name: str
+    """The job's id; of one that nobody has heard of yet the key of its submission."""
+    end: Callable[..., Awaitable[str]]
+    """What a triggerer ends it with."""
+    how: Mapping[str, Any]
+    """Its arguments, but for ``task``."""
     queue: str | None
     """Of the triggerers that may end it; None for those without queues."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is there for sure: an order to end it is never given twice."""
+        return self.end is end_job
 
 
 def order_ends(ended: EndedTask, session: Session) -> int:
@@ -79,7 +89,7 @@ def order_ends(ended: EndedTask, session: Session) -> int:
     A job that may be left alone, or is known to be over, is none of them. To order twice does no harm.
     """
     new = 0
-    for job in {(job.task_id, job.map_index, job.handle["id"]): job for job in left_jobs(ended, session)}.values():
+    for job in {(job.task_id, job.map_index, job.name): job for job in left_jobs(ended, session)}.values():
         new += _order(ended, job, session)
     return new
 
@@ -112,16 +122,33 @@ def _remembered(ended: EndedTask, session: Session) -> Iterator[LeftJob]:
         with _one_by_one(ended, task_id):
             record = json.loads(value)
             # A store of the workers' own has what is no mapping, and this names its place.
-            if isinstance(record, Mapping) and record["handle"] and record.get("cancel") and not record["over"]:
-                cancel = record["cancel"]
-                yield LeftJob(
-                    task_id,
-                    map_index,
-                    cancel["gateway_conn_id"],
-                    cancel["protocol"],
-                    record["handle"],
-                    queue if queued else None,
-                )
+            if isinstance(record, Mapping) and record.get("cancel") and not record["over"]:
+                instance = {
+                    "dag_id": ended.dag_id,
+                    "run_id": ended.run_id,
+                    "task_id": task_id,
+                    "map_index": map_index,
+                }
+                if job := _left_by(record, instance, queue if queued else None):
+                    yield job
+
+
+def _left_by(record: Mapping[str, Any], instance: Mapping[str, Any], queue: str | None) -> LeftJob | None:
+    """The job of a record, be it known or only submitted; None where there is none, or nobody could find it."""
+    cancel, handle, trace = record["cancel"], record["handle"], record.get("trace")
+    task_id, map_index = instance["task_id"], instance["map_index"]
+    if handle:
+        return LeftJob(task_id, map_index, handle["id"], end_job, {**cancel, "handle": handle}, queue)
+    if trace and record["settles_at"] is not None:
+        how = {
+            "gateway_conn_id": cancel["gateway_conn_id"],
+            "trace": trace,
+            "settles_at": record["settles_at"],
+            "instance": instance,
+            "ordered_at": clock.now(),
+        }
+        return LeftJob(task_id, map_index, trace["key"], end_lost_job, how, queue)
+    return None
 
 
 def _watched(ended: EndedTask, session: Session) -> Iterator[LeftJob]:
@@ -137,9 +164,12 @@ def _watched(ended: EndedTask, session: Session) -> Iterator[LeftJob]:
             kwargs = trigger.kwargs
             waiting = Waiting(**kwargs["waiting"])
             if waiting.cancels:
-                yield LeftJob(
-                    task_id, map_index, kwargs["gateway_conn_id"], waiting.protocol, waiting.handle, trigger.queue
-                )
+                how = {
+                    "gateway_conn_id": kwargs["gateway_conn_id"],
+                    "protocol": waiting.protocol,
+                    "handle": waiting.handle,
+                }
+                yield LeftJob(task_id, map_index, waiting.handle["id"], end_job, how, trigger.queue)
 
 
 @contextmanager
@@ -155,26 +185,26 @@ def _one_by_one(ended: EndedTask, task_id: str) -> Iterator[None]:
 
 def _order(ended: EndedTask, job: LeftJob, session: Session) -> bool:
     """Store one order, if it is not there yet."""
-    named = [ended.dag_id, ended.run_id, job.task_id, job.map_index, job.gateway_conn_id, job.handle]
+    conn_id = job.how["gateway_conn_id"]
+    named = [ended.dag_id, ended.run_id, job.task_id, job.map_index, conn_id, job.how.get("handle", job.name)]
     order_id = uuid5(_ORDERS, json.dumps(named, sort_keys=True))
     order = session.get(Callback, order_id)
-    if order is not None and order.state != CallbackState.FAILED:
+    # One that was looked for in vain, or was left to a task that ran again, may be there now.
+    again = {CallbackState.FAILED} if job.known else {CallbackState.FAILED, CallbackState.SUCCESS}
+    if order is not None and order.state not in again:
         return False
     index = "" if job.map_index < 0 else f"[{job.map_index}]"
     task = f"{ended.dag_id}.{job.task_id}{index} ({ended.run_id})"
-    if order is None:
-        what = {
-            "gateway_conn_id": job.gateway_conn_id,
-            "protocol": dict(job.protocol),
-            "handle": dict(job.handle),
-            "task": task,
-        }
-        order = TriggererCallback(AsyncCallback(end_job, kwargs=what), dag_id=ended.dag_id)
+    what = AsyncCallback(job.end, kwargs={**job.how, "task": task})
+    if order is not None:
+        order.data = {**order.data, **what.serialize()}
+    else:
+        order = TriggererCallback(what, dag_id=ended.dag_id)
         order.id = order_id
         order.bundle_name = session.scalar(select(DagModel.bundle_name).where(DagModel.dag_id == ended.dag_id))
         session.add(order)
     order.queue(session=session)
     order.trigger.queue = job.queue
     session.flush()
-    log.info("job %s of %s: to be ended, as the task was", job.handle["id"], task)
+    log.info("job %s of %s: to be ended, as the task was", job.name if job.known else "(not known yet)", task)
     return True

@@ -117,13 +117,13 @@ def _reference(protocol: JobProtocol, fields: dict[str, Any]) -> dict[str, Any]:
             "package, not in a DAG file, or set deferrable=False"
         )
     try:
-        json.dumps(fields)
+        plain = json.loads(json.dumps(fields))  # lists for tuples, which Airflow's state store refuses
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"what {kind.__qualname__} watches with must be JSON, as Airflow stores it: {error}; set deferrable=False "
             "to wait in the worker"
         ) from None
-    return {"class": name, "fields": fields}
+    return {"class": name, "fields": plain}
 
 
 def recreate(stored: Mapping[str, Any]) -> JobProtocol:

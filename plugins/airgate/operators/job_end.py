@@ -12,6 +12,7 @@ from airgate.hooks.gateway import GatewayHook
 from airgate.jobs.protocol import JobProtocol, reference
 from airgate.policy.errors import GatewayError
 
+
 def for_others(hook: GatewayHook, protocol: JobProtocol) -> Mapping[str, Any] | None:
     """What another process ends a job of this protocol with, None where it could not make the protocol anew."""
     try:

@@ -40,6 +40,9 @@ class JobRecord:
     cancel: Mapping[str, Any] | None = None
     """What others than this task end the job with: ``gateway_conn_id`` and ``protocol``, a reference; None where it is
     to be left alone."""
+    trace: Mapping[str, Any] | None = None
+    """What others than this task find the job with while its submission is under way, see ``trace_of``; None where they
+    cannot, or there is nothing to be found."""
     over: bool = False
     """Whether the job was seen to be over."""
 
@@ -62,7 +65,7 @@ class JobRecord:
     def next_generation(self) -> None:
         """The job is over, and another one is wanted."""
         self.generation += 1
-        self.settles_at = self.handle = self.started_at = self.callback = None
+        self.settles_at = self.handle = self.started_at = self.callback = self.trace = None
         self.ending = self.reported = self.over = False
 
     def key(self, context: Any, epoch: str) -> str:

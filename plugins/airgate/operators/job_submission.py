@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airgate.client import clock
 from airgate.client.message import Response
-from airgate.hooks.call import with_key
 from airgate.hooks.callbacks import callback_address, new_callback
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.job_calls import call_of, end, look
+from airgate.hooks.job_calls import call_of, end, look, repeat_submission
 from airgate.hooks.sealing import sealed
 from airgate.jobs.callback import with_address
 from airgate.jobs.job import JobHandle
 from airgate.jobs.protocol import JobProtocol
 from airgate.jobs.talk import Ask, carry
 from airgate.operators.job_record import JobRecord
+from airgate.operators.job_trace import trace_of
 from airgate.operators.patience import Patience
 from airgate.operators.task_call import make_call
 from airgate.policy.errors import Conflict, RateLimited, Rejected, Unavailable
@@ -45,6 +46,8 @@ class JobSubmission:
     record: JobRecord
     _refusable: bool = False
     """Whether the last answer was that to the submission itself."""
+    _open: bool = False
+    """Whether a submission has left of which nobody knows that it started nothing."""
 
     def adopt(self, handle: JobHandle) -> None:
         """Store the handle of a job that is there; durable when this returns.
@@ -58,7 +61,7 @@ class JobSubmission:
             if self.options.job is None:
                 end(self.hook, self.protocol.cancel(handle))  # nobody could find it again
             raise
-        self.record.handle, self.record.started_at = kept, clock.now()
+        self.record.handle, self.record.started_at, self.record.trace = kept, clock.now(), None
         self.record.save(self.context)
 
     def submit(self, *, resumed: bool) -> None:
@@ -75,18 +78,19 @@ class JobSubmission:
         anew = self.options.callback and record.callback is None
         if anew:
             record.callback = new_callback(record.ends)
-        first = record.settles_at is None
-        if first:
-            self._expect_arrivals()
-        elif anew:
-            record.save(self.context)
         key = record.key(self.context, self.options.epoch)
+        earlier, record.trace = record.trace, self._trace(key)
+        first = record.settles_at is None
+        if first or self.protocol.unique:  # of which every try may send one
+            self._expect_arrivals()
+        elif anew or record.trace != earlier:
+            record.save(self.context)
+        fresh = earlier is None or earlier["key"] != key
         try:
             handle = carry(self._submitted().submit(key), lambda ask: self._ask(ask, key, resumed, first=first))
         except (Rejected, RateLimited, Unavailable) as error:
-            if self._refusable and not isinstance(error, Conflict):
-                record.next_generation()  # the service took it, and refused it within its answer: nothing was started
-                record.save(self.context)
+            if not isinstance(error, Conflict):
+                self._refused(fresh=fresh)
             raise
         except _Found as found:
             handle = found.handle
@@ -96,6 +100,26 @@ class JobSubmission:
                 raise TypeError(f"{type(self.protocol).__name__}.submit must return a JobHandle, not {handle!r}")
             log.info("job %s: submitted", handle.id)
         self.adopt(handle)
+
+    def _trace(self, key: str) -> Mapping[str, Any] | None:
+        """What others find the job with, None where it is to be left alone."""
+        if self.record.cancel is None:
+            return None
+        return trace_of(self.hook.gateway, self.protocol, self._submitted(), key)
+
+    def _refused(self, *, fresh: bool) -> None:
+        """Remember that nothing was started, where that is sure.
+
+        Args:
+            fresh: Whether no try before has left a submission of which nobody heard.
+        """
+        if self._refusable:
+            self.record.next_generation()  # the service took it, and refused it within its answer
+        elif fresh and not self._open:
+            self.record.trace = None
+        else:
+            return
+        self.record.save(self.context)
 
     def trace(self, *, repeat: bool) -> JobHandle | None:
         """The job of a submission whose answer will not be heard; None where nothing was sent or nobody can tell.
@@ -112,14 +136,8 @@ class JobSubmission:
         key = self.record.key(self.context, self.options.epoch)
         handle = look(self.hook, self.protocol.find(key)) if self.protocol.finds else None
         if handle is None and repeat and self.protocol.unique:
-            return carry(self._submitted().submit(key), lambda ask: self._repeat(ask, key))
+            return repeat_submission(self.hook, self._submitted().submit(key), key)
         return handle
-
-    def _repeat(self, ask: Ask, key: str) -> Response:
-        request = self.hook.request(call_of(ask))
-        if not ask.harmless:
-            request = with_key(request, key, self.hook.gateway.idempotency_header, relied=True, in_doubt=True)
-        return self.hook.send(dataclasses.replace(request, keyed=True), expect=ask.expect)
 
     def _expect_arrivals(self) -> None:
         """A submission is about to leave, and what may repeat it does so until the call's deadline."""
@@ -158,13 +176,26 @@ class JobSubmission:
             return True
 
         looks = self.protocol.finds and not unique
-        answer = make_call(
-            self.hook, call, self.context, self.patience, reconcile=reconcile if looks else None, resumed=resumed
-        )
+        patience = dataclasses.replace(self.patience, defer=self._defer)
+        self._open = True
+        try:
+            answer = make_call(
+                self.hook, call, self.context, patience, reconcile=reconcile if looks else None, resumed=resumed
+            )
+        except (Rejected, RateLimited, Unavailable) as error:
+            self._open = error.in_doubt or isinstance(error, Conflict)
+            raise
         if answer is None:
             raise _Found(found[-1])
         self._refusable = True
         return answer
+
+    def _defer(self, until: float) -> NoReturn:
+        """Give the worker back; a submission that waits is none that others may send on the task's behalf."""
+        if self.record.trace is not None and "sealed" in self.record.trace:
+            self.record.trace = None
+            self.record.save(self.context)
+        self.patience.defer(until)
 
     def _found(self, key: str) -> JobHandle | None:
         """The job of a key; None only once nothing that was sent can still arrive.

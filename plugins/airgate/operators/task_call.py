@@ -14,7 +14,7 @@ from airgate.client.message import Request, Response
 from airgate.hooks.call import Call, as_call, build_request, fingerprint, is_streamed, with_key, with_own_key
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.waits import TaskDeadline
-from airgate.hooks.writes import Write
+from airgate.hooks.writes import EPOCH_KEY, Write
 from airgate.operators.patience import Patience
 from airgate.policy.errors import GatewayError, NotFound, OutcomeUnknown
 from airgate.policy.idempotency import SAFE_METHODS, use_of_key
@@ -83,6 +83,7 @@ def _prepared(hook: GatewayHook, call: Call, context: Any) -> tuple[Request, Wri
         use=use,
         key=call.idempotency_key if isinstance(call.idempotency_key, str) else None,
         epoch=call.epoch,
+        by_name=EPOCH_KEY in context,  # a saga looks for the effect under the key of its step
         streamed=is_streamed(request),
     )
     if write.key is not None:

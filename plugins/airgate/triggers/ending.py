@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -86,13 +86,21 @@ async def end_job(*, gateway_conn_id: str, protocol: Mapping[str, Any], handle: 
     Raises:
         GatewayError: The service refused, or could not be reached for ``PATIENCE`` seconds.
     """
+    name = json.dumps([gateway_conn_id, protocol, handle], sort_keys=True)
+    return await once(name, lambda: _end(gateway_conn_id, protocol, JobHandle.from_json(handle), task))
+
+
+async def once(name: str, begin: Callable[[], Coroutine[Any, Any, str]]) -> str:
+    """Carry work out that goes on although who waits for it is cancelled, and comes back.
+
+    Args:
+        name: Of the work; what has this name is begun once, and known for some minutes after its end.
+        begin: Gives what is to be done.
+    """
     loop = asyncio.get_running_loop()
     under_way = _of_loop.setdefault(loop, {})
-    name = json.dumps([gateway_conn_id, protocol, handle], sort_keys=True)
     if name not in under_way:
-        work = under_way[name] = asyncio.create_task(
-            _end(gateway_conn_id, protocol, JobHandle.from_json(handle), task), name=f"end job of {task}"
-        )
+        work = under_way[name] = asyncio.create_task(begin(), name="airgate-end-job")
         work.add_done_callback(lambda _: loop.call_later(_KEPT_SECONDS, under_way.pop, name, None))
     return await asyncio.shield(under_way[name])
 
@@ -102,19 +110,20 @@ async def _end(conn_id: str, protocol: Mapping[str, Any], handle: JobHandle, tas
     gives_up, pause = clock.now() + PATIENCE, _PAUSES[0]
     while True:
         try:
-            ended = await end_running(conn_id, protocol, handle, _tell)
+            ended = await end_running(conn_id, protocol, handle, tell)
         except GatewayError as error:
             if not error.retryable or clock.now() + pause > gives_up:
                 raise
-            await _tell("warning", "job %s of %s: not cancelled yet, again later: %s", handle.id, task, error)
+            await tell("warning", "job %s of %s: not cancelled yet, again later: %s", handle.id, task, error)
             await clock.asleep(pause)
             pause = min(2 * pause, _PAUSES[1])
         else:
             break
     said = f"job {handle.id} of {task}: {'cancelled, as the task was ended' if ended else 'over already'}"
-    await _tell("info", "%s", said)
+    await tell("info", "%s", said)
     return said
 
 
-async def _tell(level: str, *line: object) -> None:
+async def tell(level: str, *line: object) -> None:
+    """Report to the triggerer's log."""
     await asyncio.to_thread(getattr(log, level), *line)  # see JobTrigger: a line may have to wait

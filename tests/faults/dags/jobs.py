@@ -1,4 +1,7 @@
-"""One job four ways: waited for in the triggerer, in the worker, at a service that honours no keys, and by one try."""
+"""One job five ways: in the triggerer, in the worker, at a service that honours no keys, and twice by one try.
+
+The last one is at a service that cannot be asked for the job of a key.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,17 @@ def jobs_once() -> None:
     GatewayJobOperator(protocol=FarmJob({"name": ORDER}), deferrable=False, pre_execute=announce, **once)
 
 
+@dag(dag_id="jobs_unfound", **DAG)
+def jobs_unfound() -> None:
+    """In the worker, by one try, with a key that finds nothing."""
+    once = {**COMMON, "retries": 0}
+    GatewayJobOperator(
+        protocol=FarmJob({"name": ORDER}, can_find=False), deferrable=False, pre_execute=announce, **once
+    )
+
+
 jobs_deferred()
 jobs_here()
 jobs_found()
 jobs_once()
+jobs_unfound()

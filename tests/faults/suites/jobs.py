@@ -2,8 +2,8 @@
 
 Killed are the worker before, while and after it submits and fetches, whoever looks at the job, the scheduler and the
 api-server: every run has to succeed with exactly one job. Workers are killed in their last try, runs are marked failed,
-with and without a triggerer, and cleared: no job may be left running, and no two may have run at the same time. One
-JSON line a run, and a summary last.
+with and without a triggerer, both also before anybody has heard of the job, and runs are cleared: no job may be left
+running, and no two may have run at the same time. One JSON line a run, and a summary last.
 """
 
 from __future__ import annotations
@@ -24,13 +24,28 @@ from typing import Any
 from interrupts import INTERRUPTS, Interrupted
 from stack.airflow_api import ApiFailed
 from tests.faults.airflow_under_fire import AirflowUnderFire, airflow_under_fire
-from tests.faults.job_cases import BY_HAND, LAST, ONCE, SERVERS, SUBMITTING, WATCHING, WAYS, JobCase, job_cases
+from tests.faults.job_cases import (
+    BY_HAND,
+    CLEARED,
+    CLEARED_UNHEARD,
+    LAST,
+    LAST_UNHEARD,
+    MARKED_UNHEARD,
+    ONCE,
+    SERVERS,
+    SUBMITTING,
+    UNFOUND,
+    WATCHING,
+    WAYS,
+    JobCase,
+    job_cases,
+)
 
 BATCH = 11
 """Cases that run at once."""
 PATIENCE = 300.0
 """Seconds for a batch."""
-SETTLING = 60.0
+SETTLING = 150.0
 """Seconds in which a cancellation has to reach the service after the task has ended."""
 _ENDED = frozenset({"success", "failed"})
 
@@ -46,6 +61,8 @@ class Run:
     task_state: str = ""
     running_since: float | None = None
     """When its job was first seen running, on the monotonic clock."""
+    killed: bool = False
+    """Whether the service has killed who submitted it."""
     hit: str = ""
     """What was done to it from here."""
 
@@ -57,13 +74,16 @@ class Run:
     def line(self, order: dict[str, Any]) -> dict[str, Any]:
         """What is reported of it, given what happened to its order."""
         jobs = order["jobs"]
+        hit = order["killed"] or ([self.hit] if self.hit else [])
+        if self.case.moment in (MARKED_UNHEARD, CLEARED_UNHEARD) and not self.hit:
+            hit = []
         return {
             "suite": "jobs",
             "case": self.case.number,
             "dag": self.case.way,
             "moment": self.case.moment,
             "victim": self.case.victim,
-            "hit": order["killed"] or ([self.hit] if self.hit else []),
+            "hit": hit,
             "hit_at": order["killed_at"] or ("running" if self.hit else None),
             "state": self.state,
             "tries": self.tries,
@@ -80,9 +100,9 @@ def held(case: JobCase, state: str, jobs: Sequence[dict[str, Any]]) -> bool:
     if any(job["state"] == "running" for job in jobs) or any(first[1] > then[0] for first, then in pairwise(spans)):
         return False
     states = [job["state"] for job in sorted(jobs, key=lambda job: job["from"])]
-    if case.moment not in (*BY_HAND, LAST):
+    if case.moment not in (*BY_HAND, LAST, LAST_UNHEARD):
         return state == "success" and states == ["succeeded"]
-    if case.moment == "cleared":
+    if case.moment in CLEARED:
         return state == "success" and states[-1:] == ["succeeded"] and set(states[:-1]) <= {"cancelled"}
     return state == "failed" and states == ["cancelled"]
 
@@ -113,7 +133,7 @@ def _look(stack: AirflowUnderFire, runs: list[Run], stamp: str) -> None:
         states = {run["dag_run_id"]: run["state"] for run in stack.airflow.runs(way, stamp)}
         tasks = {task["dag_run_id"]: task for task in stack.airflow.tasks(way, [run.run_id for run in some])}
         for run in some:
-            run.state = states.get(run.run_id, "")
+            run.state, run.killed = states.get(run.run_id, ""), bool(orders[run.order]["killed"])
             if task := tasks.get(run.run_id):
                 run.tries = max(run.tries, task["try_number"])
                 run.task_state = task["state"] or ""
@@ -135,15 +155,17 @@ def _hit(stack: AirflowUnderFire, runs: list[Run]) -> None:
             return  # the api-server answers nothing for a while
         if case.moment == "marked failed without triggerer":
             stack.kill("triggerer")
-        if case.moment == "cleared":
-            stack.airflow.clear(case.way, run.run_id, ["work"])
-        else:
+        if case.moment != "cleared":
             stack.airflow.fail_run(case.way, run.run_id)
+        if case.moment in CLEARED:
+            stack.airflow.clear(case.way, run.run_id, ["work"])
         run.hit = case.moment
 
 
 def _is_due(run: Run) -> bool:
     """Whether the moment has come for something that is done from outside."""
+    if run.case.moment in (MARKED_UNHEARD, CLEARED_UNHEARD):
+        return run.killed
     if run.case.moment not in (*SERVERS, *BY_HAND) or not _waits(run) or run.running_since is None:
         return False
     return time.monotonic() - run.running_since >= 0.5 + run.case.pause
@@ -181,7 +203,7 @@ def run_suite(home: Path, some: Sequence[JobCase], seed: int, say: Callable[[dic
         say: told each line.
     """
     began, lines = time.monotonic(), []
-    with airflow_under_fire(home, (*WAYS, ONCE), "tests.faults.jobs_service") as stack:
+    with airflow_under_fire(home, (*WAYS, ONCE, UNFOUND), "tests.faults.jobs_service") as stack:
         for number, batch in enumerate(_batches(some)):
             stamp = f"batch{number:03d}"
             for line in fire(stack, [Run(f"{stamp}-{case.number:04d}", case) for case in batch], stamp):
@@ -194,7 +216,7 @@ def run_suite(home: Path, some: Sequence[JobCase], seed: int, say: Callable[[dic
 
 def _batches(some: Sequence[JobCase]) -> Iterator[Sequence[JobCase]]:
     """Cases that may run at once: a server's death hits all that runs, so those cases are apart from the others."""
-    kinds = ((*SUBMITTING, *WATCHING, LAST), SERVERS, BY_HAND)
+    kinds = ((*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD), SERVERS, BY_HAND)
     for kind in kinds:
         cases = [case for case in some if case.moment in kind]
         yield from (cases[start : start + BATCH] for start in range(0, len(cases), BATCH))
