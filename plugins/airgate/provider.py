@@ -85,6 +85,88 @@ def get_provider_info() -> dict[str, Any]:
                         "example": None,
                         "default": "604800",
                     },
+                    "ingress_issuer": {
+                        "description": "Whose tokens may start runs beside Airflow's own: the claim iss of its JWTs. "
+                        "Empty for none; then ingress_audience and ingress_jwks stay empty as well.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://issuer.example.com/",
+                        "default": "",
+                    },
+                    "ingress_audience": {
+                        "description": "Accepted audiences of these tokens, with commas or blanks between them.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://gateway.example.com/runs",
+                        "default": "",
+                    },
+                    "ingress_jwks": {
+                        "description": "Address or path of the issuer's public keys, a JSON Web Key Set.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "https://issuer.example.com/.well-known/jwks.json",
+                        "default": "",
+                    },
+                    "ingress_algorithms": {
+                        "description": "Accepted signature algorithms of these tokens.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "RS256 ES256",
+                        "default": "RS256",
+                    },
+                    "ingress_claim": {
+                        "description": "The claim of these tokens that lists the ids of the DAGs whose runs they may "
+                        "start: a list, or a text with blanks between.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "scope",
+                        "default": "airgate_dags",
+                    },
+                    "ingress_leeway": {
+                        "description": "Seconds by which the clocks of the issuer and the api-server may differ.",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "10",
+                    },
+                    "ingress_key_required": {
+                        "description": "Whether a client must send an Idempotency-Key to start a run.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "ingress_rate": {
+                        "description": "Requests that are taken from one caller, by each process of the api-server; "
+                        "empty for any number.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "100/min, 10/s",
+                        "default": "20/s",
+                    },
+                    "ingress_longest_wait": {
+                        "description": "Seconds that a request is held at most when a client prefers to wait for the "
+                        "end of a run.",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "25",
+                    },
+                    "ingress_most_waiting": {
+                        "description": "Requests that each process of the api-server holds at the same time.",
+                        "version_added": "0.1.0",
+                        "type": "integer",
+                        "example": None,
+                        "default": "100",
+                    },
+                    "ingress_urls": {
+                        "description": "Addresses or paths at which clients reach the runs of DAGs, where that is not "
+                        "below /airgate/v1: a JSON object of DAG ids and addresses.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": '{"order_fulfillment": "/orders"}',
+                        "default": "",
+                    },
                 },
             }
         },

@@ -71,7 +71,8 @@ def details(answer: requests.Response) -> dict[str, Any]:
         ("POST", "/callbacks", 404),
         ("POST", f"/callbacks/{token()}/more", 404),
         ("GET", "/docs", 404),
-        ("GET", "/openapi.json", 404),
+        ("GET", "/openapi.json", 401),
+        ("GET", "/redoc", 404),
     ],
 )
 def test_what_is_no_callback_is_refused_as_a_problem(address: str, method: str, path: str, status: int) -> None:

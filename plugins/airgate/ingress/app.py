@@ -10,24 +10,31 @@ from starlette.routing import Route
 
 from airgate.ingress.callbacks import CallbackEndpoint
 from airgate.ingress.problem import problem
+from airgate.ingress.runs import RunEndpoints
 
 PREFIX = "/airgate/v1"
 
 
 def build() -> FastAPI:
-    """The application. It shows no description of itself: Airflow protects nothing of what a plugin serves."""
+    """The application. FastAPI's own description stays off: Airflow protects nothing of what a plugin serves."""
     app = FastAPI(title="Airgate", docs_url=None, redoc_url=None, openapi_url=None)
-    endpoint = CallbackEndpoint()
+    endpoint, runs = CallbackEndpoint(), RunEndpoints()
 
     async def called_back(request: Request) -> Response:
         return await endpoint(request)
 
-    app.router.routes.append(Route("/callbacks/{token}", called_back, methods=["POST"]))
+    app.router.routes += [
+        Route("/callbacks/{token}", called_back, methods=["POST"]),
+        Route("/dags/{dag_id}/runs", runs.collection, methods=["GET", "POST"]),
+        Route("/dags/{dag_id}/runs/{run_id}", runs.item, methods=["GET", "DELETE"]),
+        Route("/openapi.json", runs.document, methods=["GET"]),
+    ]
     app.add_exception_handler(HTTPException, _refused)
     return app
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = {404: "There is nothing at this address.", 405: "Only POST is answered here."}
+    allowed = (error.headers or {}).get("Allow", "")
+    said = {404: "There is nothing at this address.", 405: f"Only {allowed} is answered here."}
     return problem(error.status_code, said.get(error.status_code, str(error.detail)), error.headers)
