@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow.cli.cli_config import CLICommand
+    from airflow.cli.cli_config import CLICommand, GroupCommand
 
 
 def get_gateway_cli_commands() -> list[CLICommand]:
-    """``airflow gateway routes|check|call|token|dead-letters``, as the provider's ``cli`` names it."""
+    """``airflow gateway routes|check|call|token|dead-letters|saga``, as the provider's ``cli`` names it."""
     from airflow.cli import cli_config
     from airflow.cli.cli_config import ActionCommand, GroupCommand, lazy_load_command
 
@@ -143,6 +143,53 @@ def get_gateway_cli_commands() -> list[CLICommand]:
                     args=(conn_id,),
                 ),
                 dead_letters,
+                _saga(Arg, output),
             ),
         )
     ]
+
+
+def _saga(Arg: Any, output: Any) -> GroupCommand:  # noqa: N803, as it is a class
+    """``airflow gateway saga list|show``."""
+    from airflow.cli.cli_config import ActionCommand, GroupCommand, lazy_load_command
+
+    chosen = (
+        Arg(("--dag-id",), metavar="DAG", help="Only sagas of this DAG"),
+        Arg(
+            ("--state",),
+            choices=("completed", "compensated", "needs-attention", "under-way"),
+            help="Only sagas in this state",
+        ),
+        Arg(
+            ("--since",),
+            metavar="TIME",
+            help="Leave out what ended before: an age such as 2d or 12h, or a time such as 2026-03-01T08:00",
+        ),
+        Arg(("--limit",), type=int, default=20, metavar="N", help="Sagas to print, 0 for all (default: %(default)s)"),
+        output,
+    )
+    one = (
+        Arg(("dag_id",), metavar="DAG", help="The DAG's id"),
+        Arg(("run_id",), metavar="RUN", help="The run's id"),
+        Arg(("--saga",), metavar="NAME", help="Id of the saga's task group, where the run has several"),
+        Arg(("--map-index",), type=int, metavar="N", help="Which one of a mapped saga"),
+        output,
+    )
+    return GroupCommand(
+        name="saga",
+        help="Show how sagas ended, and how those stand that have not",
+        subcommands=(
+            ActionCommand(
+                name="list",
+                help="List sagas, one a line, the newest first",
+                func=lazy_load_command("airgate.commands.saga.list_"),
+                args=chosen,
+            ),
+            ActionCommand(
+                name="show",
+                help="Show one saga, step by step, with keys and times",
+                func=lazy_load_command("airgate.commands.saga.show"),
+                args=one,
+            ),
+        ),
+    )

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from stack import marks
+from tests.browser.chromium import MARKS, shown, signed_in, text
 from tests.running_demo import Demo
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver; scripts/test --install"),
-]
-
-SWITCHES = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1500,1000", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"),
-)
-
-PATIENCE = 60
-"""Seconds that a page may take on a busy machine."""
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +36,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 @pytest.fixture(scope="module")
 def browser(demo: Demo) -> Iterator[webdriver.Chrome]:
     """A browser, signed in as a person signs in."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for switch in SWITCHES:
-        options.add_argument(switch)
-    with webdriver.Chrome(options=options, service=Service(str(DRIVER))) as browser:
-        browser.get(demo.address("api-server"))
-        shown(browser, lambda: browser.find_element(By.NAME, "username")).send_keys("admin")
-        browser.find_element(By.NAME, "password").send_keys(demo.password + Keys.ENTER)
-        shown(browser, lambda: "Dags" in text(browser))
+    with signed_in(demo.address("api-server"), demo.password) as browser:
         yield browser
-
-
-def shown(browser: webdriver.Chrome, what: Callable[[], Any]) -> Any:
-    """Wait until the page shows something; a page that is being redrawn counts as not showing it."""
-    return WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(lambda _: what())
-
-
-def text(browser: webdriver.Chrome) -> str:
-    """All that the page says."""
-    return browser.find_element(By.TAG_NAME, "body").text
 
 
 def test_the_grid_shows_three_green_runs(browser: webdriver.Chrome, demo: Demo, tmp_path: Path) -> None:
