@@ -30,7 +30,7 @@ from typing import Any
 import pendulum
 from airflow.sdk import Param, XComArg, dag, get_current_context, result, task
 
-from airgate.hooks import Call
+from airgate.hooks import Call, GatewayRetryPolicy
 from airgate.sagas import Effect, SagaSteps, saga
 
 Order = dict[str, Any]
@@ -39,6 +39,7 @@ ORDER: dict[str, Any] = {
     "customer": {
         "type": "object",
         "title": "Customer",
+        "description": "Whom to tell, and whose name stands on the parcel.",
         "properties": {
             "name": {"type": "string", "minLength": 1, "maxLength": 100},
             "email": {"type": "string", "format": "email", "maxLength": 200},
@@ -49,6 +50,7 @@ ORDER: dict[str, Any] = {
     "items": {
         "type": "array",
         "title": "Items",
+        "description": "What is ordered, and how many of it; nobody has sold-out.",
         "minItems": 1,
         "maxItems": 50,
         "items": {
@@ -64,6 +66,7 @@ ORDER: dict[str, Any] = {
     "address": {
         "type": "object",
         "title": "Address",
+        "description": "Where to send it; nobody delivers to the country XX.",
         "properties": {
             "street": {"type": "string", "minLength": 1, "maxLength": 200},
             "city": {"type": "string", "minLength": 1, "maxLength": 100},
@@ -140,7 +143,23 @@ ORDERS = Path(__file__).resolve().parents[1] / "include" / "orders" / "night.jso
 
 CARD: dict[str, Any] = {"type": "string", "pattern": "^tok_[a-z_]{1,40}$", "title": "Card"}
 NUMBER: dict[str, Any] = {"type": ["null", "string"], "pattern": "^[A-Za-z0-9][A-Za-z0-9._:+-]{0,99}$"}
-DEFAULTS: dict[str, Any] = {"owner": "order-desk", "execution_timeout": timedelta(minutes=10)}
+BATCH_DOC = """\
+# Order batch: the same for many orders, every night
+
+Fulfils a list of orders, each by a saga of its own; see `order_fulfillment` for what one is.
+
+**How it ends.** The run is green only if every order was completed. `fulfillment_verdicts` counts how they ended, and
+names those that were not; the `verdict` of each order tells why. One order that fails does not keep the others from
+going on. To mark the run as failed undoes all orders that are not past the point of no return.
+"""
+DEFAULTS: dict[str, Any] = {
+    "owner": "order-desk",
+    # Of the tasks around the saga; it gives its own tasks tries of their own.
+    "retries": 3,
+    "retry_policy": GatewayRetryPolicy(),
+    "retry_delay": timedelta(seconds=5),
+    "execution_timeout": timedelta(minutes=10),
+}
 
 
 @dag(
@@ -186,9 +205,7 @@ def order_fulfillment() -> None:
 @dag(
     dag_id="order_batch",
     dag_display_name="Order batch: the same for many orders, every night",
-    doc_md="Fulfils a list of orders, each by a saga of its own; see `order_fulfillment`.\n\n"
-    "The run is green only if every order was completed. `fulfillment_verdicts` counts how they ended, and the "
-    "`verdict` of each order tells why.",
+    doc_md=BATCH_DOC,
     schedule="0 2 * * *",
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     catchup=False,
@@ -200,6 +217,7 @@ def order_fulfillment() -> None:
             json.loads(ORDERS.read_text()),
             type="array",
             title="Orders",
+            description="What to fulfil; an order without an id gets one of the run's.",
             maxItems=1024,  # what Airflow maps at most
             items={
                 "type": "object",

@@ -106,10 +106,26 @@ class AirflowApi:
     def _question(dag_id: str, run_id: str, task_id: str) -> str:
         return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/-1/hitlDetails"
 
-    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str]) -> None:
-        """Let tasks of a run begin anew; what still runs of them is ended."""
-        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": list(task_ids), "only_failed": False}
-        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+    def clear(
+        self, dag_id: str, run_id: str, task_ids: Sequence[str], *, map_index: int = -1, downstream: bool = False
+    ) -> None:
+        """Let tasks of a run begin anew; what still runs of them is ended.
+
+        Args:
+            dag_id: of the DAG.
+            run_id: of the run.
+            task_ids: which tasks.
+            map_index: only the instances of this index; -1 for all of them.
+            downstream: with all that follows them.
+        """
+        tasks = [task_id if map_index < 0 else [task_id, map_index] for task_id in task_ids]
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": tasks, "only_failed": False}
+        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body | {"include_downstream": downstream})
+
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str, map_index: int = -1) -> None:
+        """Mark a task instance as `success` or `failed`; what still runs of it is ended."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self._call("PATCH", path if map_index < 0 else f"{path}/{map_index}", {"new_state": state})
 
     def tasks(self, dag_id: str, run_ids: Sequence[str], ended_since: str = "") -> list[dict[str, Any]]:
         """List the task instances of some runs.
@@ -124,10 +140,10 @@ class AirflowApi:
             body["end_date_gte"] = ended_since
         return list(self._call("POST", "/api/v2/dags/~/dagRuns/~/taskInstances/list", body)["task_instances"])
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """Give what a task returned, or pushed under a key."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        value = self._call("GET", f"{path}?stringify=false")["value"]
+        value = self._call("GET", f"{path}?stringify=false&map_index={map_index}")["value"]
         return json.loads(value) if isinstance(value, str) else value
 
     def log(self, task: dict[str, Any], lines: int = 30) -> str:

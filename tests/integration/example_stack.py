@@ -37,6 +37,8 @@ class ExampleStack:
     airflow: AirflowApi
     work: str
     """The sample service's own address, past the gateway."""
+    services: dict[str, str]
+    """Each sample service's."""
 
     def ask(self, path: str) -> Any:
         """What the sample service answers; it misbehaves now and then."""
@@ -138,17 +140,25 @@ class Run:
 
 
 @contextmanager
-def example_stack(home: Path, dag_ids: tuple[str, ...]) -> Iterator[ExampleStack]:
+def example_stack(
+    home: Path, dag_ids: tuple[str, ...], services: tuple[str, ...] = ("work",), dags: Path = PROJECT / "dags"
+) -> Iterator[ExampleStack]:
     """Start it, give it when the DAGs can be run, and stop every process at the end, whatever happens.
+
+    Args:
+        home: For everything that it writes.
+        dag_ids: What is to be run.
+        services: The sample services behind the edge.
+        dags: The folder that Airflow takes DAGs from.
 
     Raises:
         Failed: it did not come up.
     """
-    layout = Layout(PROJECT, home.resolve(), PROJECT / "dags")
+    layout = Layout(PROJECT, home.resolve(), dags.resolve())
     with Ownership(layout.home):
         chosen, credentials, since = ports.choose(PORTS), Credentials.kept(layout.home), datetime.now(UTC)
         variables = environment.for_processes(layout, chosen, credentials)
-        upstreams = [each for each in processes.upstreams(layout, chosen) if each.name in {"work", "edge"}]
+        upstreams = [each for each in processes.upstreams(layout, chosen) if each.name in {*services, "edge"}]
         programs = [
             *upstreams, *processes.orchestrator(layout, chosen), processes.scheduler(), processes.triggerer()
         ]  # fmt: skip
@@ -165,7 +175,8 @@ def example_stack(home: Path, dag_ids: tuple[str, ...]) -> Iterator[ExampleStack
             for dag_id in dag_ids:
                 runs.wait_parsed(airflow, dag_id, since)
                 airflow.pause(dag_id, paused=False)
-            yield ExampleStack(airflow, f"{address}:{chosen['work']}")
+            addresses = {name: f"{address}:{chosen[name]}" for name in ports.UPSTREAMS}
+            yield ExampleStack(airflow, addresses["work"], addresses)
         finally:
             supervisor.stop()
             marks.sweep(layout.home)

@@ -138,3 +138,11 @@ def test_two_bodies_are_refused_when_the_dag_is_parsed() -> None:
     """Not first at three in the morning."""
     with pytest.raises(ValueError, match="task 't': json and data"):
         GatewayOperator(task_id="t", path="/x", json={}, data="x")
+
+
+def test_a_dag_may_have_params_that_a_call_does_not_use() -> None:
+    """Airflow hands the DAG's params to every task; those that a task is given itself were meant for the query."""
+    with DAG("orders", schedule=None, params={"customer": "Ada"}):
+        GatewayOperator(task_id="health", path="/health")
+        with pytest.raises(ValueError, match=r"task 'find': params are Airflow's.*such as page go into query"):
+            GatewayOperator(task_id="find", path="/orders", params={"page": 2})

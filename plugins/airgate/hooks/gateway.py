@@ -15,7 +15,7 @@ from airgate.hooks.call import Call, as_call, build_request, merged, statuses, w
 from airgate.hooks.connection import GatewayConnection
 from airgate.hooks.guard import Guarded, guard
 from airgate.hooks.waits import long_wait, refuse_beyond
-from airgate.hooks.writes import running_context
+from airgate.hooks.writes import name_in_saga, running_context
 from airgate.policy.errors import GatewayError
 from airgate.policy.idempotency import use_of_key
 
@@ -276,7 +276,7 @@ class GatewayHook(GatewayConnection):
             data=ready.data,
             operation=None,
             arguments=None,
-            name=call.name or call.operation,
+            name=call.name or name_in_saga() or call.operation,
         )
 
     def _gets_key(self, method: str, call: Call) -> bool:

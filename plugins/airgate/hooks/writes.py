@@ -31,6 +31,7 @@ class Write:
         use: What is done with a key.
         key: The caller's own, None for one that is made.
         epoch: Part of a key that is made.
+        by_name: Whether a key that is made is the name's alone, also where the method makes the request repeatable.
         streamed: Whether the body is made while it is sent.
     """
 
@@ -43,12 +44,14 @@ class Write:
         use: Setting,
         key: str | None = None,
         epoch: str = "",
+        by_name: bool = False,
         streamed: bool = False,
     ) -> None:
         ti = context["ti"]
         # What an idempotent method repeats does no harm, so its key may change with the request.
         self._by_method = fingerprint.method in IDEMPOTENT_METHODS and key is None
-        call = digest((name, *fingerprint.to_json().values())) if self._by_method else name
+        by_request = self._by_method and not by_name
+        call = digest((name, *fingerprint.to_json().values())) if by_request else name
         epoch = epoch or context.get(EPOCH_KEY, "")
         made = _key(ti, call, epoch) if key is None else key
         self.key = None if use == "off" else made
@@ -153,6 +156,12 @@ def running_context() -> Any | None:
         return get_current_context()
     except RuntimeError:
         return None
+
+
+def name_in_saga() -> str:
+    """The name of an unnamed call of a saga's step: the task's, as the saga finds the effect by it; else empty."""
+    context = running_context()
+    return context["ti"].task_id if context is not None and EPOCH_KEY in context else ""
 
 
 class _Names:

@@ -65,10 +65,10 @@ def ask_service(
     result = asked
     if isinstance(asked, Response):
         result = plain_result(asked) if lookup.select is None else select("lookup_filter", lookup.select, asked)
-    if lookup.select is None and result in ([], {}):
+    if isinstance(asked, Response) and result in ([], {}):
         raise ValueError(
             f"the look-up of step {effect.step!r} gave {result!r}, which says neither that it happened nor that it did "
-            "not: answer 404, or pick the effect with lookup_filter, where null says that it did not"
+            "not: answer 404, or pick the effect with lookup_filter ('charges[0]'), where null says that it did not"
         )
     if result is None and not (isinstance(asked, Response) and lookup.select is None):
         log.info("step %s: the service does not know it", effect.step)
@@ -121,6 +121,7 @@ def _park(context: Any, wiring: Wiring, question: Question) -> NoReturn:
         options=list(CHOICES[question.matter].values()),
         subject=f"{wiring.name}: {question.step}: {what}",
         body=_BODIES[question.matter].format(step=question.step, why=question.why, key=key, undone=undone),
+        params={},  # left out, it goes as null, which Airflow 3.3.2 answers with 422
     )
     tell(wiring, context)
     log.warning("step %s: a person is asked, under Required Actions", question.step)

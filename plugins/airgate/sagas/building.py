@@ -115,6 +115,8 @@ class Building:
         conn_id = gateway_conn_id or self.options.gateway_conn_id
         honours = self.options.honours_keys if honours_keys is None else honours_keys
         task = self._task(name, do, conn_id, honours, retriable, inputs, options)
+        if isinstance(task, SagaStepOperator) and (pivot or retriable):
+            task.custom_operator_name += " (pivot)" if pivot else " (only forward)"  # which the graph shows
         self._steps[name] = _Defined(task, undo, dict(undo_options or {}), found, tombstone, pivot, retriable, honours)
         self.wiring.steps[name] = StepWiring(task.task_id, conn_id, dict(inputs or {}), found)
         earlier = self._last if after is None else self._after(where, after)

@@ -12,21 +12,27 @@ from airgate.policy.saga.deciding import decide
 from airgate.policy.saga.effects import Answer, LookUp, Marked, Question, Wait
 from airgate.sagas.asking import answer_of, ask_person, ask_service
 from airgate.sagas.driving import carry_out
+from airgate.sagas.states import states_of_steps
 from airgate.sagas.waiting import wait_until
 from airgate.sagas.wiring import Wiring
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_DOC = """Runs once no step runs any more, whatever became of them, and says whether the saga is complete, goes back, or
+can only go forward. The undos are skipped where there is nothing to undo."""
+"""What its page in the UI says."""
+
 
 class SagaDecideOperator(BaseOperator):
     """Settles what became of the pivot, and says which way the saga goes; skips the undos when there is none to do."""
 
+    custom_operator_name = "saga decision"
     ui_color = "#fff3c4"
     shallow_copy_attrs = ("wiring",)
 
     def __init__(self, *, wiring: Wiring, **kwargs: Any) -> None:
-        super().__init__(**with_retry_policy(kwargs))
+        super().__init__(**with_retry_policy({"doc_md": _DOC, **kwargs}))
         self.wiring = wiring
 
     def execute(self, context: Context) -> None:
@@ -62,15 +68,7 @@ class SagaDecideOperator(BaseOperator):
 
     def _succeeded(self, ti: Any) -> set[str]:
         """The steps whose tasks stand as succeeded."""
-        names = {step.task_id: name for name, step in self.wiring.steps.items()}
-        mapped = ti.map_index is not None and ti.map_index >= 0
-        states = ti.get_task_states(
-            dag_id=ti.dag_id,
-            run_ids=[ti.run_id],
-            task_ids=list(names),
-            **({"map_index": ti.map_index} if mapped else {}),
-        ).get(ti.run_id, {})
-        return {name for task_id, name in names.items() if _state(states, task_id, ti.map_index) == "success"}
+        return {name for name, state in states_of_steps(self.wiring, ti).items() if state == "success"}
 
     def _look_up(self, effect: LookUp, context: Context) -> Any:
         wired = self.wiring.steps[effect.step]
@@ -78,8 +76,3 @@ class SagaDecideOperator(BaseOperator):
         what = self.wiring.effect(context["ti"], effect.step, effect.epoch)
         with GatewayHook(wired.conn_id) as hook:
             return ask_service(self, hook, wired.lookup, wired, what, context)
-
-
-def _state(states: Any, task_id: str, map_index: int | None) -> Any:
-    """A task's state; Airflow names those of mapped tasks by their index as well."""
-    return states.get(task_id if map_index is None or map_index < 0 else f"{task_id}_{map_index}")

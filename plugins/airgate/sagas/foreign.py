@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from airgate.client import clock
 from airgate.hooks.gateway import GatewayHook
@@ -44,7 +44,9 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
     def before(context: Any) -> None:
         journal = wiring.journal(context["ti"])
         epoch = str(carry_out(current_epoch(), journal).number)
-        context[_STARTED] = carry_out(start(wiring.plan, name, settles_in), journal)
+        started = context[_STARTED] = carry_out(start(wiring.plan, name, settles_in), journal)
+        if isinstance(started, Done):
+            _end_with(context, started.result)
         context[EPOCH_KEY] = epoch
         if getattr(context["task"], "epoch", None) == "":
             context["task"].epoch = epoch
@@ -55,6 +57,18 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
             carry_out(finish(started, Done(result)), wiring.journal(context["ti"]))
 
     _wrap(operator, before, after)
+
+
+def _end_with(context: Any, result: Any) -> NoReturn:
+    """End the task as a success without running its code, as an earlier try has done all of it."""
+    ti, task = context["ti"], context["task"]
+    if task.do_xcom_push:
+        if task.multiple_outputs and isinstance(result, Mapping):
+            for name, value in result.items():
+                ti.xcom_push(key=name, value=value)
+        ti.xcom_push(key="return_value", value=result)
+    # The only thing that ends a task well before it has run; no task is skipped by it.
+    raise DownstreamTasksSkipped(tasks=[])  # type: ignore[no-untyped-call]
 
 
 def make_undo(wiring: Wiring, name: str, operator: BaseOperator) -> None:

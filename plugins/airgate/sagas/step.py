@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import TaskDeferred
 
 from airgate.client.message import Response
-from airgate.hooks.call import Call, as_call
+from airgate.hooks.call import Call, as_call, with_own_key
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.writes import forget_write
+from airgate.hooks.writes import EPOCH_KEY, forget_write
 from airgate.operators.gateway import GatewayOperator
 from airgate.policy.errors import Conflict, GatewayError, OutcomeUnknown
 from airgate.policy.idempotency import SAFE_METHODS, use_of_key
@@ -19,7 +19,9 @@ from airgate.policy.retry import IDEMPOTENT_METHODS
 from airgate.policy.saga.effects import Done, LookUp, Refused, Send, Unknown, Wait
 from airgate.policy.saga.forward import forward, pause
 from airgate.sagas.asking import ask_service
+from airgate.sagas.checking import check_key
 from airgate.sagas.driving import carry_out
+from airgate.sagas.results import push_fields
 from airgate.sagas.waiting import wait_until
 from airgate.sagas.wiring import CallOrFunction, Wiring
 
@@ -54,6 +56,14 @@ def settling_time(hook: GatewayHook, wiring: Wiring) -> float:
     return longest + wiring.settles_in
 
 
+def is_repeatable(hook: GatewayHook, call: Call) -> bool:
+    """Whether sending a call twice does no harm: its method says so, or the service honours its key."""
+    call = with_own_key(hook.resolve(call), hook.gateway.idempotency_header)
+    method = call.method.upper()
+    use = use_of_key(method, call.idempotency_key, hook.gateway.idempotency)
+    return use == "honoured" or method in IDEMPOTENT_METHODS | SAFE_METHODS
+
+
 class SagaStepOperator(GatewayOperator):
     """Makes the call of one step, and writes to the saga's journal what is about to happen and what has happened.
 
@@ -66,6 +76,7 @@ class SagaStepOperator(GatewayOperator):
     """
 
     template_fields: Sequence[str] = (*GatewayOperator.template_fields, "inputs")
+    custom_operator_name = "saga step"
     ui_color = "#d8e8f6"
     shallow_copy_attrs = ("wiring",)
 
@@ -79,6 +90,7 @@ class SagaStepOperator(GatewayOperator):
         self.step = step
         self._epoch = 0
         self._answered = False
+        self._given: Call | None = None
 
     def _check_call(self) -> None:
         if self.function is None:
@@ -91,8 +103,9 @@ class SagaStepOperator(GatewayOperator):
         """The call as the DAG has it."""
         if self.function is None:
             return self._own_call()
-        call = as_call(self.function(**self.inputs))
-        return with_defaults(call, self)
+        if self._given is None:  # once a try, as nobody knows what the function costs
+            self._given = with_defaults(as_call(self.function(**self.inputs)), self)
+        return self._given
 
     def execute(self, context: Context) -> Any:
         """Do the step, once over all tries; gives its result."""
@@ -103,7 +116,7 @@ class SagaStepOperator(GatewayOperator):
         return self._run(context, resumed=True)
 
     def _run(self, context: Context, *, resumed: bool) -> Any:
-        wiring = self.wiring
+        wiring, self._given = self.wiring, None
         with GatewayHook(self.gateway_conn_id, openapi=self.openapi) as hook:
             program = forward(
                 wiring.plan,
@@ -117,17 +130,23 @@ class SagaStepOperator(GatewayOperator):
                 LookUp: lambda effect: self._look_up(hook, effect, context),
                 Wait: lambda effect: wait_until(self, effect.until),
             }
-            return carry_out(program, wiring.journal(context["ti"]), acts)
+            result = carry_out(program, wiring.journal(context["ti"]), acts)
+        push_fields(self, context, result)
+        return result
 
     def _is_repeatable(self, hook: GatewayHook) -> bool:
-        """Whether sending it twice does no harm: its method says so, or the service honours its key."""
-        call = hook.resolve(self._business())
-        method = call.method.upper()
-        use = use_of_key(method, call.idempotency_key, hook.gateway.idempotency)
-        return use == "honoured" or method in IDEMPOTENT_METHODS | SAFE_METHODS
+        """Whether sending it twice does no harm.
+
+        Raises:
+            ValueError: The call has a key of its own.
+        """
+        call = self._business()
+        check_key(f"step {self.step!r}", with_own_key(call, hook.gateway.idempotency_header))
+        return is_repeatable(hook, call)
 
     def _send(self, hook: GatewayHook, context: Context, effect: Send, *, resumed: bool) -> Done | Refused | Unknown:
         self._epoch = effect.epoch
+        context[EPOCH_KEY] = str(effect.epoch)  # type: ignore[literal-required]
         self._answered = False
         repeatable = self._is_repeatable(hook)
         if effect.again and not repeatable:
@@ -135,7 +154,8 @@ class SagaStepOperator(GatewayOperator):
         try:
             return Done(self._make_with(hook, context, resumed=resumed))
         except TaskDeferred:
-            carry_out(pause(self.step, effect.epoch, effect.at), self.wiring.journal(context["ti"]))
+            put_off = pause(self.step, effect.epoch, effect.at, self.wiring.settles_in, repeatable=repeatable)
+            carry_out(put_off, self.wiring.journal(context["ti"]))
             raise
         except GatewayError as error:
             if not (error.in_doubt or self._answered or isinstance(error, OutcomeUnknown | Conflict)):

@@ -10,13 +10,14 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airgate.hooks.call import Call, as_call
 from airgate.hooks.gateway import GatewayHook
+from airgate.hooks.writes import forget_write
 from airgate.operators.gateway import GatewayOperator
-from airgate.policy.errors import GatewayError
+from airgate.policy.errors import GatewayError, OutcomeUnknown
 from airgate.policy.saga.effects import Answer, Done, LookUp, NothingToUndo, Question, Undo, Unknown, Wait
 from airgate.policy.saga.undoing import undo
 from airgate.sagas.asking import answer_of, ask_person, ask_service, resolved
 from airgate.sagas.driving import carry_out
-from airgate.sagas.step import with_defaults
+from airgate.sagas.step import is_repeatable, with_defaults
 from airgate.sagas.waiting import wait_until
 from airgate.sagas.wiring import CallOrFunction, Wiring
 
@@ -37,6 +38,7 @@ class SagaUndoOperator(GatewayOperator):
 
     # The call is rendered when the effect is known.
     template_fields: Sequence[str] = ("gateway_conn_id",)
+    custom_operator_name = "saga undo"
     ui_color = "#f6dcd8"
     shallow_copy_attrs = ("wiring",)
 
@@ -96,8 +98,13 @@ class SagaUndoOperator(GatewayOperator):
                 return Done(given)
             call = with_defaults(as_call(given), self)
             self._ready = dataclasses.replace(call, name=ti.task_id, epoch=str(effect.epoch))
+            if not is_repeatable(hook, call):
+                # An undo does no harm when it is done twice, so one whose answer was lost is sent again.
+                forget_write(context, ti.task_id, str(effect.epoch))
             return Done(self._make_with(hook, context, resumed=resumed))
         except Exception as error:
+            if isinstance(error, GatewayError) and (error.in_doubt or isinstance(error, OutcomeUnknown)):
+                error.retryable = True
             retryable = not isinstance(error, GatewayError) or error.retryable
             if retryable and ti.try_number <= ti.max_tries:
                 raise

@@ -21,15 +21,20 @@ if TYPE_CHECKING:
 VIEW_KEY = "saga"
 """The XCom of ``verdict`` that holds how the saga ended, also when it failed."""
 
+_DOC = """Says how the saga ended: *completed*, *compensated* or *needs-attention*. Red unless it is completed, as
+the run is. Every step stands in the XCom `saga`; `airflow gateway saga show` prints it."""
+"""What its page in the UI says."""
+
 
 class SagaVerdictOperator(BaseOperator):
     """Says how a saga ended, and fails the run unless it is completed."""
 
+    custom_operator_name = "saga verdict"
     ui_color = "#dcebd6"
     shallow_copy_attrs = ("wiring",)
 
     def __init__(self, *, wiring: Wiring, **kwargs: Any) -> None:
-        super().__init__(**with_retry_policy(kwargs))
+        super().__init__(**with_retry_policy({"doc_md": _DOC, **kwargs}))
         self.wiring = wiring
 
     def execute(self, context: Context) -> dict[str, Any]:

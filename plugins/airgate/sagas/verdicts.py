@@ -25,6 +25,7 @@ class SagaVerdictsOperator(BaseOperator):
         **kwargs: Airflow's.
     """
 
+    custom_operator_name = "saga verdicts"
     ui_color = "#dcebd6"
 
     def __init__(self, *, verdict_id: str, sources: Sequence[str], **kwargs: Any) -> None:
