@@ -56,3 +56,11 @@ def then_declined(**arguments: Any) -> Callable[[Any], None]:
         order.step("decline", DECLINED, undo=False)
 
     return define
+
+
+def three_charges(order: Any) -> None:
+    """The second one's undo is refused for good."""
+    order.step("first", charge(), **FOUND)
+    order.step("second", charge(), undo=charge("tok_declined"), lookup=FIND)
+    order.step("third", charge(), **FOUND)
+    order.step("decline", DECLINED, undo=False)

@@ -12,7 +12,7 @@ from airflow.sdk import DAG, task
 
 from airgate.hooks import Call, GatewayHook
 from airgate.operators import GatewayOperator
-from airgate.sagas import Effect, Saga, current_effect, saga
+from airgate.sagas import Effect, Saga, current_effect
 from tests.sagas.charges import CANCEL, CANCELLED, DECLINED, FIND, FOUND, PROMPT, REFUND, charge, order_dag, refund
 from tests.sagas.conftest import Payments, connect
 from tests.sagas.saga_run import SagaRun
@@ -72,34 +72,6 @@ def test_an_undo_may_be_a_function_of_the_effect_and_the_inputs(payments: Paymen
     assert seen == [("first", 5, "orders_define")]
     assert run.xcom("order.undo_second") == {"gone": run.xcom("order.second")["id"]}
     assert payments.net == 0
-
-
-def test_a_look_up_may_be_a_function_of_the_effect_and_the_inputs(payments: Payments) -> None:
-    """What it gives is the result of the step; None says that it is not there."""
-    asked: list[str] = []
-
-    def look(effect: Effect, order: str) -> Any:
-        asked.append(effect.key)
-        with GatewayHook() as hook:
-            found = hook.call("GET", "/charges", params={"order": order}).json()["charges"]
-        return next((each for each in found if each["key"] == effect.key), None)
-
-    def lost(order: str, amount: int) -> Call:
-        return charge(amount=amount, order=order)
-
-    def define(order: Any) -> None:
-        order.step("first", lost, undo=REFUND, lookup=look, retries=0, inputs={"order": RUN, "amount": 3})
-
-    payments.misbehave(failed_after=1)
-    run = SagaRun.asked_for(order_dag(define)).go()
-    assert run.steps() == {"first": "undone"}
-    assert set(asked) == {run.step("first")["key"]}
-    payments.service.reset()
-    payments.behave()
-    payments.misbehave(unavailable=1)
-    run = SagaRun.asked_for(order_dag(define)).go()
-    assert run.view()["state"] == "compensated"
-    assert payments.effects == 0
 
 
 @task
@@ -232,60 +204,6 @@ def test_the_effect_is_known_by_the_key_that_was_sent(
     assert (asked.method, asked.path) == ("GET", f"/things/{sent.headers['idempotency-key']}")
 
 
-KEYLESS = {
-    "honours_keys": False,
-    "undo": REFUND,
-    "lookup": Call("GET", "/charges", params={"order": RUN}),
-    "lookup_filter": "charges[0]",
-}
-
-
-def test_without_keys_a_step_asks_before_it_sends_again(payments: Payments) -> None:
-    """The answer was lost after the effect; the service, which knows no keys, is asked by order, not sent to twice."""
-    payments.misbehave(honours_keys=False, failed_after=1)
-
-    def see(run: SagaRun) -> None:
-        if run.states().get("charge") == "up_for_retry":
-            payments.misbehave(failed_after=0)
-
-    run = SagaRun.asked_for(order_dag(lambda order: order.step("charge", charge(), **KEYLESS))).go(see)
-    assert run.view()["state"] == "completed"
-    assert payments.told() == ["effect"]
-    assert payments.keys() == [None]
-    assert run.xcom("order.charge")["amount"] == 5
-
-
-def test_without_keys_a_step_that_is_not_there_is_sent_again(payments: Payments) -> None:
-    """The look-up says so, once nothing can arrive any more."""
-    payments.misbehave(honours_keys=False, dropped=1, late=60)
-
-    def see(run: SagaRun) -> None:
-        if run.states().get("charge") == "up_for_retry":
-            payments.misbehave(dropped=0)
-
-    run = SagaRun.asked_for(order_dag(lambda order: order.step("charge", charge(), **KEYLESS))).go(see)
-    assert run.view()["state"] == "completed"
-    assert payments.told() == ["effect"]
-
-
-def test_without_keys_an_undo_is_repeated(payments: Payments) -> None:
-    """It does no harm when it is done twice, and its answer was lost."""
-    payments.misbehave(honours_keys=False)
-
-    def define(order: Any) -> None:
-        order.step("charge", charge(), **KEYLESS)
-        order.step("decline", DECLINED, undo=False)
-
-    def lose(run: SagaRun) -> None:
-        if run.states().get("decline") == "failed":
-            payments.misbehave(failed_after=1)
-
-    run = SagaRun.asked_for(order_dag(define)).go(lose)
-    assert run.view()["state"] == "compensated"
-    assert run.tries("undo_charge") == 3
-    assert payments.told() == ["effect", "refusal", "undo"]
-
-
 def test_a_filter_that_fails_after_the_effect_does_not_hide_it(payments: Payments) -> None:
     """The task fails although the service has done it: that is no refusal, and it is undone."""
 
@@ -309,24 +227,6 @@ def test_a_check_that_does_not_hold_after_the_effect_does_not_hide_it(payments: 
     assert payments.net == 0
 
 
-def test_a_look_up_that_says_neither_is_an_error(payments: Payments) -> None:
-    """An empty list is no effect and no word that there is none; the saga does not take it for either."""
-    payments.misbehave(failed_after=1)
-
-    def define(order: Any) -> None:
-        lookup = Call("GET", "/charges", params={"order": "nobody"})
-        order.step("charge", charge(), undo=REFUND, lookup=lookup, lookup_filter="charges", retries=0)
-
-    def see(run: SagaRun) -> None:
-        if run.states().get("charge") == "failed":
-            payments.behave()
-
-    run = SagaRun.asked_for(order_dag(define, undo_retries=1)).go(see)
-    assert run.view()["state"] == "needs-attention"
-    assert run.steps() == {"charge": "in doubt"}
-    assert payments.net == 1
-
-
 def test_a_call_under_a_key_of_its_own_is_refused_when_a_function_gives_it(payments: Payments) -> None:
     """It would not be found again; nothing is sent."""
 
@@ -336,50 +236,3 @@ def test_a_call_under_a_key_of_its_own_is_refused_when_a_function_gives_it(payme
     run = SagaRun.asked_for(order_dag(lambda o: o.step("charge", own, inputs={"order": RUN}, **CANCELLED))).go()
     assert run.view()["state"] == "compensated"
     assert payments.requests == 0
-
-
-@saga(**PROMPT)
-def each_order(order_saga: Any, order: dict[str, str]) -> None:
-    def pay(order: dict[str, str]) -> Call:
-        return charge(order["card"], order=order["id"])
-
-    order_saga.step("first", lambda order: charge(order=order["id"]), inputs={"order": order}, **FOUND)
-    order_saga.step("second", pay, inputs={"order": order}, **CANCELLED)
-
-
-def test_a_mapped_saga_ends_each_order_by_itself(payments: Payments) -> None:
-    """One card is declined: its order goes back, the others stay, and the count tells which it was."""
-
-    @task
-    def orders() -> list[dict[str, str]]:
-        cards = ["tok_visa", "tok_declined", "tok_visa"]
-        return [{"id": f"order-{number}", "card": card} for number, card in enumerate(cards)]
-
-    with DAG("orders_mapped", schedule=None) as dag:
-        each_order.expand(order=orders())
-    run = SagaRun.asked_for(dag).go()
-    assert run.state == "failed"
-    ends = [run.view("each_order", index) for index in range(3)]
-    assert [end["state"] for end in ends] == ["completed", "compensated", "completed"]
-    assert [end["map_index"] for end in ends] == [0, 1, 2]
-    assert len({step["key"] for end in ends for step in end["steps"]}) == 6
-    counted = {"orders": 3, "completed": 2, "compensated": 1}
-    assert run.xcom("each_order_verdicts", "saga") == {**counted, "not_completed": {"1": "compensated"}}
-    sums = payments.service.truth()["orders"]
-    assert {name: each["net"] for name, each in sums.items()} == {"order-0": 2, "order-1": 0, "order-2": 2}
-
-
-@pytest.mark.parametrize("asked_for", [0, 2])
-def test_a_mapped_saga_whose_orders_are_all_completed_is_green(payments: Payments, asked_for: int) -> None:
-    """Also when there was none."""
-
-    @task
-    def orders() -> list[dict[str, str]]:
-        return [{"id": f"order-{number}", "card": "tok_visa"} for number in range(asked_for)]
-
-    with DAG("orders_green", schedule=None) as dag:
-        each_order.expand(order=orders())
-    run = SagaRun.asked_for(dag).go()
-    assert run.state == "success", run.states()
-    assert json.dumps(run.xcom("each_order_verdicts")["orders"]) == str(asked_for)
-    assert payments.net == 2 * asked_for

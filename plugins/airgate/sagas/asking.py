@@ -65,7 +65,7 @@ def ask_service(
     result = asked
     if isinstance(asked, Response):
         result = plain_result(asked) if lookup.select is None else select("lookup_filter", lookup.select, asked)
-    if isinstance(asked, Response) and result in ([], {}):
+    if result in ([], {}):
         raise ValueError(
             f"the look-up of step {effect.step!r} gave {result!r}, which says neither that it happened nor that it did "
             "not: answer 404, or pick the effect with lookup_filter ('charges[0]'), where null says that it did not"
