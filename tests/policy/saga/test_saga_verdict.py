@@ -66,7 +66,7 @@ ENDINGS: list[tuple[str, dict[str, Any], str, str]] = [
         "never decided",
         journal_of(None, check=DONE),
         "needs-attention",
-        "`decide` did not decide: clear it with all downstream",
+        "`decide` did not decide: clear `begin` with all downstream, which goes on where it was",
     ),
     (
         "an undo failed",

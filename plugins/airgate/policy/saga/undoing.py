@@ -58,7 +58,9 @@ def effect_to_undo(plan: Plan, name: str, answer: Answer | None = None) -> Progr
 def _check_back(plan: Plan, step: Step, epoch: Epoch) -> Program[None]:
     decision = yield Read(epoch.decision)
     if decision is None:
-        raise NeedsAttention(f"step {step.name!r} is not undone: `decide` did not decide; clear it with all downstream")
+        raise NeedsAttention(
+            f"step {step.name!r} is not undone, as `decide` did not decide; clear `begin` with all downstream"
+        )
     if decision["direction"] == "nowhere":
         raise NeedsAttention(f"step {step.name!r} is not undone: {decision['why']}")
     if decision["direction"] != "back":

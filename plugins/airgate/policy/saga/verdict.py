@@ -88,7 +88,10 @@ def _state(decision: Any, steps: list[StepView]) -> tuple[State, str]:
     if decision is None:
         if all(step.state == "not sent" for step in steps):
             return "compensated", "it was ended before anything was sent"
-        return "needs-attention", "`decide` did not decide: clear it with all downstream"
+        return (
+            "needs-attention",
+            "`decide` did not decide: clear `begin` with all downstream, which goes on where it was",
+        )
     if decision["direction"] == "complete":
         return "completed", ""
     if decision["direction"] == "back":
