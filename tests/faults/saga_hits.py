@@ -74,6 +74,7 @@ class Hits:
         self.airflow: AirflowApi | None = None
         self.orders: list[Order] = []
         self._hands = threading.Lock()
+        self._servers = threading.Lock()
         self._last_server = 0.0
 
     def add(self, orders: Sequence[Order]) -> None:
@@ -120,7 +121,7 @@ class Hits:
 
     def _server(self, order: Order, name: str) -> None:
         assert self.stack is not None
-        with self._hands:
+        with self._servers:
             if time.monotonic() - self._last_server < REST:
                 return  # its next event will do
             if not self.stack.kill(name):
