@@ -102,8 +102,15 @@ def test_provider_metadata_gives_form_decorator_and_option(installed: CleanEnvir
     assert found["required"] == [], "the form would insist on fields that have a default"
     assert found["relabeled"]["password"] == "Password, token, key or client secret"
     assert found["decorators"] == ["dataframe", "gateway"]
-    settings = {"data_root", "limits_store", "callback_url", "callback_secrets", "callback_lifetime"}
-    assert set(found["options"]) == settings
+    callbacks = {"callback_url", "callback_secrets", "callback_lifetime"}
+    ways_in = {
+        f"ingress_{name}"
+        for name in (
+            *("issuer", "audience", "jwks", "algorithms", "claim", "leeway"),
+            *("key_required", "rate", "longest_wait", "most_waiting", "urls"),
+        )
+    }
+    assert set(found["options"]) == {"data_root", "limits_store"} | callbacks | ways_in
 
 
 def test_public_names_import_from_the_wheel(installed: CleanEnvironment) -> None:
