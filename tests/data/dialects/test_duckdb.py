@@ -256,3 +256,8 @@ def test_a_killed_load_is_in_whole_or_not_at_all(tmp_path: Path, delay: float) -
             return
         [(loads,)] = warehouse.query(f"SELECT count(*) FROM {LEDGER}")
         assert warehouse.query("SELECT n, count(*) FROM t GROUP BY n") == [(loads, 20_000)]
+
+
+def test_no_progress_bar_is_drawn_into_the_log(tmp_path: Path) -> None:
+    with open_duckdb(str(tmp_path / "warehouse")) as warehouse:
+        assert warehouse.query("SELECT current_setting('enable_progress_bar')") == [(False,)]

@@ -76,6 +76,7 @@ def open_duckdb(
                 ) from None
             time.sleep(0.1)
     try:
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn into the task's log, line by line
         yield StagedWarehouse(DuckDB(connection))
     finally:
         connection.close()
