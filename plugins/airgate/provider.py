@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
             {"name": "gateway", "class-name": "airgate.decorators.gateway.gateway_task"},
         ],
         "cli": ["airgate.cli.get_gateway_cli_commands"],
+        "queues": ["airgate.triggers.redis_queue.RedisStreamQueueProvider"],
         "config": {
             "airgate": {
                 "description": "Airgate's settings.",
@@ -123,11 +124,21 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "airgate_dags",
                     },
                     "ingress_leeway": {
-                        "description": "Seconds by which the clocks of the issuer and the api-server may differ.",
+                        "description": "Seconds by which the clocks of issuer, gateway and api-server may differ.",
                         "version_added": "0.1.0",
                         "type": "integer",
                         "example": None,
                         "default": "10",
+                    },
+                    "ingress_identity_secrets": {
+                        "description": "Secrets of the gateways whose word for who their client is counts, at least 32 "
+                        "bytes each, with commas or blanks between them. Empty: the header Airgate-Identity is not "
+                        "looked at.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": None,
+                        "default": "",
                     },
                     "ingress_key_required": {
                         "description": "Whether a client must send an Idempotency-Key to start a run.",
@@ -165,6 +176,23 @@ def get_provider_info() -> dict[str, Any]:
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": '{"order_fulfillment": "/orders"}',
+                        "default": "",
+                    },
+                    "ingress_webhooks": {
+                        "description": "Signed webhooks that are taken at /airgate/v1/webhooks/NAME: a JSON object of "
+                        "names and objects with scheme (standard, github, plain), and dag or asset.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": '{"shop": {"scheme": "standard", "asset": "orders"}}',
+                        "default": "",
+                    },
+                    "ingress_webhook_secrets": {
+                        "description": "Secrets of these webhooks: a JSON object of names and lists of secrets, at "
+                        "least 24 bytes each. Any of them may have signed.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": None,
                         "default": "",
                     },
                 },

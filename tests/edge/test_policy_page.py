@@ -15,9 +15,11 @@ from airgate.spec.extension import (
     BreakerPolicy,
     CacheMemory,
     ClientLimits,
+    FileIdentity,
     FileLimits,
     FilePolicies,
     FileUpstream,
+    RouteIdentity,
     RoutePolicies,
     Validate,
 )
@@ -33,7 +35,14 @@ TABLES = (
     Validate,
     CacheMemory,
     Branch,
+    FileIdentity,
+    RouteIdentity,
 )
+ENVIRONMENT = {
+    **dict.fromkeys(("FLIGHTS_URL", "WEATHER_URL", "AIRFLOW_URL"), "http://a"),
+    "KEY": "k" * 32,
+    "IDENTITY_KEY": "i" * 32,
+}
 
 
 def rows(kind: Any) -> list[str]:
@@ -61,10 +70,7 @@ def test_the_files_of_the_page_are_served() -> None:
     files = [block for block in blocks if "paths" in block]
     assert len(files) >= 3
     for file in files:
-        found = problems(
-            json.dumps(file), {"KEY": "k" * 32, "FLIGHTS_URL": "http://a", "WEATHER_URL": "http://b"}, None
-        )
-        assert found == [], file
+        assert problems(json.dumps(file), ENVIRONMENT, None) == [], file
 
 
 def test_a_branch_is_all_there_is_to_an_aggregation() -> None:

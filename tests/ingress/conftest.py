@@ -26,6 +26,8 @@ class Ingress:
     address: str
     process: subprocess.Popen[str]
     tokens: dict[str, str] = field(default_factory=dict)
+    home: Path = PROJECT
+    """Of its Airflow; what it logs is in the file ``log``."""
 
     def do(self, name: str, *arguments: Any) -> Any:
         """Have something done to its database; see ``serving_runs.Doing``."""
@@ -92,7 +94,7 @@ def serving(home: Path, **settings: str) -> Iterator[Ingress]:
             text=True,
             start_new_session=True,
         )
-    ingress = Ingress("", process)
+    ingress = Ingress("", process, home=home)
     try:
         try:
             ingress.address = ingress._line("serves: ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Param, result, task
+from airflow.sdk import DAG, Asset, Param, result, task
 
 from airgate.hooks import Call
 from airgate.sagas import Saga
@@ -53,3 +53,6 @@ with DAG("shipping", schedule=None, tags=[INGRESS]), Saga("sale") as saga:
     saga.step("charge", Call("POST", "/charges"), undo=Call("DELETE", "/charges"))
     saga.step("ship", Call("POST", "/shipments"), pivot=True)
     saga.step("tell", Call("POST", "/notices"), retriable=True)
+
+with DAG("reacting", schedule=[Asset("orders_told")], tags=["airgate"]):
+    EmptyOperator(task_id="only")

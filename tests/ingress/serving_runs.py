@@ -22,7 +22,8 @@ from airflow._shared.timezones import timezone
 from airflow.api_fastapi.app import create_app, get_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-from airflow.models.dag import DagTag
+from airflow.models.asset import AssetActive, AssetDagRunQueue, AssetEvent, AssetModel
+from airflow.models.dag import DagModel, DagTag
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
@@ -105,6 +106,30 @@ class Doing:
         """Take the tags of a DAG away."""
         with create_session(scoped=False) as session:
             session.execute(delete(DagTag).where(DagTag.dag_id == dag_id))
+
+    def asset_events(self, name: str) -> list[Any]:
+        """What the events of an asset hold, oldest first."""
+        events = select(AssetEvent.extra).join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+        with create_session(scoped=False) as session:
+            return list(session.scalars(events.where(AssetModel.name == name).order_by(AssetEvent.id)))
+
+    def queued(self, dag_id: str) -> int:
+        """How many assets have told a DAG that it should run."""
+        with create_session(scoped=False) as session:
+            return session.scalar(select(func.count()).where(AssetDagRunQueue.target_dag_id == dag_id)) or 0
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Pause a DAG, or not."""
+        with create_session(scoped=False) as session:
+            session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(is_paused=paused))
+
+    def activate(self, name: str, active: bool) -> None:
+        """Let an asset be one that a DAG has, or that none has any more."""
+        with create_session(scoped=False) as session:
+            if active:
+                session.add(AssetActive(name=name, uri=name))
+            else:
+                session.execute(delete(AssetActive).where(AssetActive.name == name))
 
 
 @contextmanager

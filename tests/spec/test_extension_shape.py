@@ -22,7 +22,7 @@ SCHEMA = Draft202012Validator(file_schema())
 GOOD: dict[str, Any] = {
     "$schema": "api-config.schema.json",
     "servers": [{"alias": "up", "url": "http://up.example"}],
-    "authorizer": {"type": "jwt", "secret": "s" * 32},
+    "authorizer": {"type": "jwt", "secret": "s" * 32, "issuer": "https://issuer.example/"},
     "variables": {"region": "eu"},
     "x-airgate": {
         "limits": {
@@ -39,6 +39,7 @@ GOOD: dict[str, Any] = {
         "trusted_proxies": ["10.0.0.0/8", "::1"],
         "client": {"header": "X-Consumer"},
         "cache": {"bytes": 1000000, "entry": 1000},
+        "identity": {"secret": "i" * 32},
     },
     "paths": [
         {
@@ -52,6 +53,7 @@ GOOD: dict[str, Any] = {
                 "rewrite": "/v2/orders/{id}",
                 "validate": {"body": {"type": "object"}, "query": {"required": ["a"]}},
                 "body": {"id": "$request.path.id", "by": "$request.jwt.sub", "where": "$config.region", "n": 1},
+                "identity": {"dags": ["order_fulfillment"]},
             },
         },
         {
@@ -92,6 +94,14 @@ SHAPES: list[tuple[tuple[str | int, ...], object]] = [
     ((*FILE, "client"), "ip"),
     ((*FILE, "client", "header"), "not a name"),
     ((*FILE, "cache"), True),
+    ((*FILE, "identity"), "s" * 32),
+    ((*FILE, "identity", "secret"), ""),
+    ((*FILE, "identity", "secrets"), ["s" * 32]),
+    ((*FILE, "identity", "dags"), ["a"]),
+    ((*ORDER, "identity"), True),
+    ((*ORDER, "identity", "dags"), "order_fulfillment"),
+    ((*ORDER, "identity", "dags", 0), 1),
+    ((*ORDER, "identity", "header"), "X-Identity"),
     ((*ORDER, "limits", "headers"), 5),
     ((*ORDER, "upstream", "breaker"), {}),
     ((*ORDER, "upstream", "retries"), 50),

@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 from functools import lru_cache
 
 from airgate.edge.forwarding import NAMES
+from airgate.policy.signed_identity import HEADER as IDENTITY
 
 Header = tuple[str, str]
 
@@ -15,7 +16,7 @@ OVERRIDES = frozenset(
 _OWN = frozenset({"x-request-id", "traceparent"})
 """Headers that the edge has set before."""
 
-_RESERVED = NAMES | OVERRIDES | {"content-length", "content-type", "transfer-encoding", "x-request-id"}
+_RESERVED = NAMES | OVERRIDES | {IDENTITY} | {"content-length", "content-type", "transfer-encoding", "x-request-id"}
 """Names of which a client's spelling with `_` is dropped: applications behind CGI or WSGI see both as one."""
 
 
@@ -40,4 +41,4 @@ def passed_on(headers: Sequence[Header], connection: str | None, mapped: Set[str
 
 @lru_cache(maxsize=1024)
 def _always(mapped: frozenset[str]) -> frozenset[str]:
-    return (NAMES | OVERRIDES) - mapped
+    return ((NAMES | OVERRIDES) - mapped) | {IDENTITY}

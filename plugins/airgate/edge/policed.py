@@ -98,8 +98,12 @@ class PolicedEdge(Edge):
         outcome = act(chosen, request, claims)
         if not isinstance(outcome, Forward):
             return outcome
-        sender = self._proxies.sender(client, "http", request)
-        return forwarded(outcome, sender, chosen, request, self._plans[chosen.route.position])
+        sender, route = self._proxies.sender(client, "http", request), self._plans[chosen.route.position]
+        outcome = forwarded(outcome, sender, chosen, request, route)
+        if route.speaker is None or not isinstance(outcome, Forward):
+            return outcome
+        caller = route.speaker.caller(claims)
+        return caller if isinstance(caller, Answer) else route.speaker.shown(outcome, route.mapped)
 
     def prompt(self, request: Request) -> Prompt | None:
         """The answer of a route that gives everybody the same, where nothing about the request is in doubt."""

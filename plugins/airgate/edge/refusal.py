@@ -9,6 +9,7 @@ from airgate.spec.answer import Answer
 _TYPE = (b"content-type", b"application/problem+json")
 _TITLES = {
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",

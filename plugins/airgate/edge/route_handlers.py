@@ -16,6 +16,7 @@ from airgate.edge.settings import Settings
 from airgate.edge.shared_state import SharedState
 from airgate.edge.stage_body import bounded
 from airgate.edge.stage_calls import called, with_body
+from airgate.edge.stage_identity import told
 from airgate.edge.stage_limits import Identity, by_address, by_header, by_token, limited, timed
 from airgate.edge.stage_services import finished, hooked, served
 from airgate.edge.stage_validation import validated
@@ -102,6 +103,8 @@ class RouteHandlers:
         if route.body is not UNSET:
             stages.append(with_body(route.body, route.variables))
         stages += self._cache_stages(route)
+        if route.speaker is not None:
+            stages.append(told(route.speaker, route.mapped))
         return reduce(lambda handler, stage: stage(handler), reversed(stages), self._end(route))
 
     def _counted(self, route: RoutePlan, *, instant: bool) -> list[Stage]:

@@ -9,9 +9,11 @@ import msgspec
 from msgspec import UnsetType
 
 from airgate.edge.named_files import NamedFiles
+from airgate.edge.speaking import Speaker
 from airgate.edge.validation import Rules
 from airgate.edge.validation_rules import CannotCheck, compile_rules
 from airgate.edge.validation_schema import SchemaFiles
+from airgate.policy.callback import secrets_of
 from airgate.spec import extension_defaults
 from airgate.spec.check_aggregate import TYPE as AGGREGATE
 from airgate.spec.config import PROXY_TYPES
@@ -19,10 +21,12 @@ from airgate.spec.environment import substitute
 from airgate.spec.extension import (
     KEY,
     Aggregate,
+    FileIdentity,
     FileLimits,
     FilePolicies,
     FileUpstream,
     RouteCache,
+    RouteIdentity,
     RouteLimits,
     RoutePolicies,
     RouteUpstream,
@@ -60,6 +64,8 @@ class RoutePlan:
     variables: Mapping[str, object]
     mapped: frozenset[str]
     """Headers, in small letters, that the route's mapping names."""
+    speaker: Speaker | None
+    """Who tells the server who the client is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,14 @@ def _route(
         hook=pre_process(entry, file),
         variables={**_object(file.get("variables")), **_object(entry.get("variables"))},
         mapped=frozenset(name.lower() for name in mapping),
+        speaker=_speaker(own.identity, policies.identity),
     )
+
+
+def _speaker(route: RouteIdentity | UnsetType, file: FileIdentity | UnsetType) -> Speaker | None:
+    if isinstance(route, UnsetType) or isinstance(file, UnsetType):
+        return None
+    return Speaker(secrets_of(file.secret)[0], frozenset(route.dags))
 
 
 def _cache(setting: RouteCache | bool | UnsetType) -> RouteCache | None:

@@ -112,7 +112,7 @@ def with_body(template: object, variables: Mapping[str, object]) -> Stage:
             kept = [header for header in passage.forward.headers if header[0] not in _FRAMING]
             passage.forward = replace(passage.forward, headers=kept + framing)
             passage.request = _framed(passage.request, len(made))
-            passage.receive = replayed(made, passage.receive)
+            passage.body, passage.receive = made, replayed(made, passage.receive)
             await handler(passage)
 
         return handle

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from airgate.ingress.callbacks import CallbackEndpoint
 from airgate.ingress.problem import problem
 from airgate.ingress.runs import RunEndpoints
+from airgate.ingress.webhooks import WebhookEndpoint
 
 PREFIX = "/airgate/v1"
 
@@ -18,13 +19,17 @@ PREFIX = "/airgate/v1"
 def build() -> FastAPI:
     """The application. FastAPI's own description stays off: Airflow protects nothing of what a plugin serves."""
     app = FastAPI(title="Airgate", docs_url=None, redoc_url=None, openapi_url=None)
-    endpoint, runs = CallbackEndpoint(), RunEndpoints()
+    endpoint, runs, webhooks = CallbackEndpoint(), RunEndpoints(), WebhookEndpoint()
 
     async def called_back(request: Request) -> Response:
         return await endpoint(request)
 
+    async def delivered(request: Request) -> Response:
+        return await webhooks(request)
+
     app.router.routes += [
         Route("/callbacks/{token}", called_back, methods=["POST"]),
+        Route("/webhooks/{name}", delivered, methods=["POST"]),
         Route("/dags/{dag_id}/runs", runs.collection, methods=["GET", "POST"]),
         Route("/dags/{dag_id}/runs/{run_id}", runs.item, methods=["GET", "DELETE"]),
         Route("/openapi.json", runs.document, methods=["GET"]),

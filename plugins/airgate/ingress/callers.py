@@ -1,6 +1,7 @@
-"""Who calls, and what that caller may do: one of Airflow's own principals, or the bearer of an issuer's token.
+"""Who calls, and what that caller may do.
 
-What a gateway in front says of the caller in other headers is not believed.
+A caller is one of Airflow's own principals, the bearer of an issuer's token, or the client for whom a gateway in front
+speaks by its signature. What else a header says of the caller is not believed.
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ from fastapi import HTTPException
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
+from airgate.client import clock
 from airgate.ingress.problem import problem
-from airgate.ingress.reading import Refusal
+from airgate.ingress.reading import INVALID, Refusal, not_spoken_for
+from airgate.ingress.settings import GatewaySettings
 from airgate.ingress.tokens import Tokens
+from airgate.policy.callback import NotSigned
 from airgate.policy.ingress_claims import NoCaller, dags_of, identity_of
 from airgate.policy.ingress_run import Identity
+from airgate.policy.signed_identity import HEADER, SignedIdentity
+from airgate.spec.message import header_text
 from airgate.spec.refused import KeysUnavailable, Refused
 
 AIRFLOW = "airflow"
@@ -39,7 +45,9 @@ class Caller:
     dags: frozenset[str]
     """The DAGs that its token opens; of no meaning for Airflow's own principals."""
     user: Any = None
-    """Airflow's principal, None for the bearer of an issuer's token."""
+    """Airflow's principal, None for everybody else."""
+    body: str | None = None
+    """Digest of the body that the gateway has signed, None where none is signed; checked where the body is read."""
 
     @property
     def owner(self) -> Identity | None:
@@ -51,11 +59,13 @@ class Callers:
     """Finds out who calls.
 
     Args:
-        tokens: Checks the issuer's tokens; None where only Airflow's own principals are let in.
+        tokens: Checks the issuer's tokens; None where none are believed.
+        gateways: Who may speak for a client; None for nobody, and their word is not looked at.
     """
 
-    def __init__(self, tokens: Tokens | None) -> None:
+    def __init__(self, tokens: Tokens | None, gateways: GatewaySettings | None) -> None:
         self._tokens = tokens
+        self._gateways = gateways
 
     async def of(self, request: Request) -> Caller:
         """Who sent a request.
@@ -63,6 +73,8 @@ class Callers:
         Raises:
             Refusal: Nobody who is known.
         """
+        if self._gateways is not None and (words := request.headers.getlist(HEADER)):
+            return _spoken_for(request, words, self._gateways)
         credentials = await bearer_scheme(request)
         token = None if credentials is None else credentials.credentials
         if self._tokens is not None and token is not None and self._tokens.names_issuer(token):
@@ -116,6 +128,19 @@ def may_start(caller: Caller, dag_id: str) -> bool:
     )
 
 
+def _spoken_for(request: Request, words: list[str], gateways: GatewaySettings) -> Caller:
+    """The client for whom a gateway speaks; whatever token comes with it does not count."""
+    keys = [header_text(value) for name, value in request.headers.raw if name == b"idempotency-key"]
+    path = request.scope["raw_path"].decode("latin-1")
+    try:
+        # Several are none: joined, they cannot be read.
+        word = SignedIdentity.read(", ".join(words), gateways.secrets, clock.now(), gateways.leeway)
+        word.check(request.method, path, ", ".join(keys) if keys else None)
+    except NotSigned as refused:
+        raise not_spoken_for(str(refused)) from None
+    return Caller(word.identity, word.dags, body=word.request.body)
+
+
 async def _principal(request: Request, credentials: HTTPAuthorizationCredentials | None) -> Caller:
     try:
         user = await get_user(request, None, credentials)
@@ -129,5 +154,4 @@ async def _principal(request: Request, credentials: HTTPAuthorizationCredentials
 
 
 def _unauthorized(detail: str, *, invalid: bool) -> Refusal:
-    challenge = 'Bearer error="invalid_token"' if invalid else "Bearer"
-    return Refusal(problem(401, detail, {"WWW-Authenticate": challenge}))
+    return Refusal(problem(401, detail, {"WWW-Authenticate": INVALID if invalid else "Bearer"}))

@@ -68,7 +68,7 @@ class RunEndpoints:
                 log.error("the way in is not set up: %s", error)  # noqa: TRY400 - a setting is to be changed
                 raise Refusal(problem(503, "The way in is not set up here.", {"Retry-After": "60"})) from None
             tokens = None if settings.tokens is None else Tokens(settings.tokens)
-            self._ready = settings, Callers(tokens), RunEnds(settings.most_waiting)
+            self._ready = settings, Callers(tokens, settings.gateways), RunEnds(settings.most_waiting)
         return self._ready
 
     async def _caller(self, request: Request) -> Caller:
@@ -96,7 +96,7 @@ class RunEndpoints:
     async def _start(self, request: Request) -> Response:
         caller, dag_id = await self._allowed(request, "POST")
         key = self._key(request)
-        params = await json_object(request)
+        params = await json_object(request, caller.body)
         try:
             started = await asyncio.to_thread(start, self._dags, dag_id, caller.identity, key, params)
         except NoSuchDag:

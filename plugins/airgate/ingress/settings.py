@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from airflow.configuration import conf
 
+from airgate.policy.callback import secrets_of
+from airgate.policy.ingress_run import RESERVED_ISSUERS
 from airgate.policy.limits import Limit, parse_limits
 from airgate.spec.token_rules import Algorithm
 
@@ -34,11 +36,23 @@ class TokenSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Which gateways are believed when they say who their client is."""
+
+    secrets: tuple[str, ...] = field(repr=False)
+    """Any of them may have signed it."""
+    leeway: int
+    """Seconds by which the clocks may differ."""
+
+
+@dataclass(frozen=True, slots=True)
 class IngressSettings:
     """All of them."""
 
     tokens: TokenSettings | None
-    """None where only Airflow's own principals are let in."""
+    """None where the tokens of no issuer are believed."""
+    gateways: GatewaySettings | None
+    """None where no gateway is believed."""
     key_required: bool
     rate: Limit
     """Of each caller."""
@@ -58,6 +72,7 @@ class IngressSettings:
         """
         return cls(
             _tokens(),
+            _gateways(),
             conf.getboolean("airgate", "ingress_key_required", fallback=True),
             _rate(),
             _number("ingress_longest_wait", 25, most=600),
@@ -76,8 +91,8 @@ def _tokens() -> TokenSettings | None:
         return None
     if missing := [f"ingress_{name}" for name, value in given.items() if not value]:
         raise ValueError(f"[airgate] {' and '.join(missing)} must be set as well: tokens are checked by all three")
-    if given["issuer"] == "airflow":
-        raise ValueError("[airgate] ingress_issuer must not be airflow: that is what its own principals are kept under")
+    if others := RESERVED_ISSUERS.get(given["issuer"]):
+        raise ValueError(f"[airgate] ingress_issuer must not be {given['issuer']}: {others} are kept under it")
     algorithms = tuple(_text("ingress_algorithms", "RS256").replace(",", " ").split())
     if not algorithms or not set(algorithms) <= set(ALGORITHMS):
         given_ones = " ".join(algorithms) or "none"
@@ -88,8 +103,20 @@ def _tokens() -> TokenSettings | None:
         given["jwks"],
         _text("ingress_claim", "airgate_dags"),
         frozenset(algorithms),
-        _number("ingress_leeway", 10, most=300),
+        _leeway(),
     )
+
+
+def _gateways() -> GatewaySettings | None:
+    try:
+        known = secrets_of(_text("ingress_identity_secrets"))
+    except ValueError as error:
+        raise ValueError(f"[airgate] ingress_identity_secrets: {error}") from None
+    return GatewaySettings(known, _leeway()) if known else None
+
+
+def _leeway() -> int:
+    return _number("ingress_leeway", 10, most=300)
 
 
 def _urls() -> Mapping[str, str]:

@@ -23,6 +23,8 @@ LONGEST_KEY: Final = 255
 """Characters of an ``Idempotency-Key``."""
 LONGEST_SUBJECT: Final = 250
 """Characters. Airflow keeps 512 of who started a run: issuer and subject."""
+RESERVED_ISSUERS: Final[Mapping[str, str]] = {"airflow": "its own principals", "webhook": "the runs of webhooks"}
+"""Issuers that nobody else can be, and what is kept under them."""
 
 _VERSION = 1
 _MARK, _REST = 12, 20

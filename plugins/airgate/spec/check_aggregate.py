@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
+from airgate.policy.signed_identity import HEADER
 from airgate.spec.check_extension import shape_problems
 from airgate.spec.check_templates import Surroundings, path_problems, template_problems
 from airgate.spec.extension import Aggregate, Branch
@@ -48,8 +49,11 @@ def _branch_problems(
     for position, name in enumerate(branch.forward):
         if name.lower() in _NOT_FORWARDED:
             yield at((*here, "forward", position), f"the header {name!r} belongs to one connection", "Remove it")
+        elif name.lower() == HEADER:
+            what = f"the header {name!r} is the gateway's signed word, which no client has"
+            yield at((*here, "forward", position), what, "Remove it")
     for name in branch.mapping.headers:
-        if name.lower() in _NOT_FORWARDED:
+        if name.lower() in _NOT_FORWARDED or name.lower() == HEADER:
             where = (*here, "mapping", "headers", name)
             yield at(where, f"the header {name!r} is set by the edge itself", "Remove it")
     if not isinstance(branch.body, msgspec.UnsetType):

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from airgate.policy.signed_identity import HEADER
+from airgate.spec.extension import KEY
 from airgate.spec.javascript import to_text
 from airgate.spec.mapping import UNMAPPED, is_header_name, is_header_value, reference
 from airgate.spec.problem import Path, Problem, at, not_an_object, unknown_keys
@@ -32,6 +34,9 @@ def _header_problems(here: Path, name: str, template: str, variables: Mapping[st
         yield at(here, "it is no header name", "Use letters, digits and hyphens")
     elif name.lower() in UNMAPPED:
         yield at(here, f"the header {name!r} belongs to the connection, and is set by the edge itself", "Remove it")
+    elif name.lower().replace("_", "-") == HEADER:
+        what = f"the header {name!r} is the gateway's signed word, and only the edge itself can sign it"
+        yield at(here, what, f"Use identity under {KEY}")
     found = reference(template)
     if found is not None and found[0] == "config":
         value = variables.get(found[1])

@@ -8,12 +8,23 @@ import msgspec
 from airgate.policy.limits import parse_limits
 from airgate.spec.check_aggregate import TYPE as AGGREGATE
 from airgate.spec.check_extension import shape_problems
+from airgate.spec.check_identity import identity_problems
+from airgate.spec.check_identity import secret_problems as identity_secret_problems
 from airgate.spec.check_templates import Surroundings, path_problems, template_problems
 from airgate.spec.config import PROXY_TYPES
-from airgate.spec.extension import KEY, UNIX, ClientHeader, FilePolicies, RoutePolicies, Validate
+from airgate.spec.extension import (
+    KEY,
+    UNIX,
+    ClientHeader,
+    FileIdentity,
+    FilePolicies,
+    RouteIdentity,
+    RoutePolicies,
+    Validate,
+)
 from airgate.spec.problem import Path, Problem, at
 
-_FOR_SERVERS = ("upstream", "rewrite", "cache", "body")
+_FOR_SERVERS = ("upstream", "rewrite", "cache", "body", "identity")
 _CACHED_METHODS = ("GET", "ANY")
 _BODILESS = ("GET", "OPTIONS")
 
@@ -43,6 +54,9 @@ def file_policy_problems(file: Mapping[str, object]) -> Iterator[Problem]:
         yield at((*here, "client"), what, "List the proxies that set the header")
     if policies.client == "token" and "authorizer" not in file:
         yield at((*here, "client"), "the file has no authorizer, so no client has a token", "Add one, or write 'peer'")
+    if isinstance(policies.identity, FileIdentity):
+        place = (*here, "identity", "secret")
+        yield from identity_secret_problems(place, policies.identity.secret, file.get("authorizer"))
 
 
 def route_policy_problems(here: Path, route: Mapping[str, object], file: Mapping[str, object]) -> Iterator[Problem]:
@@ -74,6 +88,8 @@ def route_policy_problems(here: Path, route: Mapping[str, object], file: Mapping
         yield from template_problems((*own, "body"), policies.body, around)
     if isinstance(policies.validate, Validate):
         yield from _validate_problems((*own, "validate"), policies.validate, file, method)
+    if isinstance(policies.identity, RouteIdentity):
+        yield from identity_problems((*own, "identity"), policies.identity, route, file)
 
 
 def unserved_problems(file: Mapping[str, object]) -> Iterator[Problem]:

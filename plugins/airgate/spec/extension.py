@@ -140,6 +140,20 @@ class Validate(Struct, frozen=True, forbid_unknown_fields=True):
     document: Annotated[Text | UnsetType, Meta(description="OpenAPI document, a path next to this file")] = UNSET
 
 
+class RouteIdentity(Struct, frozen=True, forbid_unknown_fields=True):
+    """The gateway's word for who its client is, told to the server of a route; see `airgate.policy.signed_identity`."""
+
+    dags: Annotated[list[Text], Meta(description="DAGs whose runs a client of the route may start")]
+
+
+class FileIdentity(Struct, frozen=True, forbid_unknown_fields=True):
+    """What that word is signed with."""
+
+    secret: Annotated[
+        Text, Meta(description="Secrets of at least 32 bytes, with commas or blanks between them; the first one signs")
+    ]
+
+
 class RoutePolicies(Struct, frozen=True, forbid_unknown_fields=True):
     """`x-airgate` of a route."""
 
@@ -151,6 +165,9 @@ class RoutePolicies(Struct, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     cache: Annotated[RouteCache | bool | UnsetType, Meta(description="Whether answers are kept, and how")] = UNSET
     body: Annotated[Json | UnsetType, Meta(description="JSON body for the server, with references in it")] = UNSET
+    identity: Annotated[
+        RouteIdentity | UnsetType, Meta(description="Tells the server who the client is, by the gateway's signature")
+    ] = UNSET
 
 
 class FileServices(Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +195,7 @@ class FilePolicies(Struct, frozen=True, forbid_unknown_fields=True):
     )
     cache: Annotated[CacheMemory | UnsetType, Meta(description="Memory of the cache")] = UNSET
     services: Annotated[FileServices | UnsetType, Meta(description="What services and hooks are given")] = UNSET
+    identity: Annotated[FileIdentity | UnsetType, Meta(description="What signs who a client is")] = UNSET
 
 
 class BranchMapping(Struct, frozen=True, forbid_unknown_fields=True):
