@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def get_gateway_cli_commands() -> list[CLICommand]:
-    """``airflow gateway routes|check|call|token|dead-letters|saga``, as the provider's ``cli`` names it."""
+    """``airflow gateway routes|check|call|token|dead-letters|saga|events``, as the provider's ``cli`` names it."""
     from airflow.cli import cli_config
     from airflow.cli.cli_config import ActionCommand, GroupCommand, lazy_load_command
 
@@ -144,6 +144,7 @@ def get_gateway_cli_commands() -> list[CLICommand]:
                 ),
                 dead_letters,
                 _saga(Arg, output),
+                _events(Arg),
             ),
         )
     ]
@@ -193,3 +194,56 @@ def _saga(Arg: Any, output: Any) -> GroupCommand:  # noqa: N803, as it is a clas
             ),
         ),
     )
+
+
+def _events(Arg: Any) -> GroupCommand:  # noqa: N803, as it is a class
+    """``airflow gateway events parked list|show|retry|drop``."""
+    from airflow.cli.cli_config import ActionCommand, GroupCommand, lazy_load_command
+
+    output = Arg(
+        ("-o", "--output"),
+        choices=("table", "json"),
+        default="table",
+        metavar="(table, json)",
+        help="Output format (default: %(default)s); a table cuts long texts",
+    )
+    dag = Arg(("--dag-id",), metavar="DAG", help="Only events that a task of this DAG parked, or that this DAG takes")
+    names = Arg(("names",), nargs="*", metavar="NAME", help="As `list` shows it; the beginning will do")
+    chosen = (names, Arg(("--all",), action="store_true", help="All of them, or with --dag-id all of a DAG"), dag)
+    target = Arg(("--to",), metavar="DAG", help="The DAG that takes them, where it is not known, or is another one now")
+    limit = Arg(
+        ("--limit",), type=int, default=20, metavar="N", help="Events to print, 0 for all (default: %(default)s)"
+    )
+    reveal = Arg(("--reveal",), action="store_true", help="Show the values of fields that look secret, too")
+    commands = "airgate.commands.events"
+    parked = GroupCommand(
+        name="parked",
+        help="Look at the events that nobody could take, let them run again or drop them",
+        subcommands=(
+            ActionCommand(
+                name="list",
+                help="List them, the newest first",
+                func=lazy_load_command(f"{commands}.list_"),
+                args=(dag, limit, output),
+            ),
+            ActionCommand(
+                name="show",
+                help="Show one, with the event",
+                func=lazy_load_command(f"{commands}.show"),
+                args=(Arg(("name",), metavar="NAME", help="As `list` shows it; the beginning will do"), reveal),
+            ),
+            ActionCommand(
+                name="retry",
+                help="Make a run for each, and take it out of the list",
+                func=lazy_load_command(f"{commands}.retry"),
+                args=(*chosen, target),
+            ),
+            ActionCommand(
+                name="drop",
+                help="Take them out of the list for good",
+                func=lazy_load_command(f"{commands}.drop"),
+                args=(*chosen, Arg(("-y", "--yes"), action="store_true", help="Drop without asking")),
+            ),
+        ),
+    )
+    return GroupCommand(name="events", help="Look after the events of dispatchers", subcommands=(parked,))

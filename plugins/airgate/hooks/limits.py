@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from airflow.sdk import BaseHook, conf
+from airflow.sdk import conf
 
 from airgate.client import clock
+from airgate.hooks.redis_url import redis_url
 from airgate.policy.store import open_store as open_location
 
 if TYPE_CHECKING:
@@ -46,16 +46,7 @@ def store_location(setting: str) -> str:
         return str(_home() / "airgate" / "limits.sqlite")
     if "://" in setting or setting.startswith(("/", "~", ".")):
         return setting if "://" in setting else str(Path(setting).expanduser().absolute())
-    connection = BaseHook.get_connection(setting)
-    if connection.conn_type != "redis":
-        raise ValueError(
-            f"[airgate] limits_store: connection {setting!r} has the type {connection.conn_type!r}, not 'redis'"
-        )
-    extra = connection.extra_dejson
-    scheme = "rediss" if str(extra.get("ssl", "")).lower() == "true" else "redis"
-    user, password = (quote(part or "", safe="") for part in (connection.login, connection.password))
-    credentials = f"{user}:{password}@" if user or password else ""
-    return f"{scheme}://{credentials}{connection.host or 'localhost'}:{connection.port or 6379}/{extra.get('db') or 0}"
+    return redis_url(setting, "[airgate] limits_store")
 
 
 def _home() -> Path:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import ObjectStoragePath, conf
 
-from airgate.data.store.storage import Folder
+if TYPE_CHECKING:
+    from airgate.data.store.storage import Folder
 
 
 def open_folder(uri: str) -> Folder:
     """The folder behind a URI such as ``file:///data/x`` or ``s3://aws_default@bucket/x``."""
+    from airgate.data.store.storage import Folder  # with Arrow, which no DAG file needs to be parsed
+
     path = ObjectStoragePath(uri)
     return Folder(path.fs, path.path, uri)
 
@@ -22,6 +25,20 @@ def task_folder_uri(ti: Any) -> str:
     Raises:
         ValueError: When ``[airgate] data_root`` is not set.
     """
+    names = [_segment(name) for name in (ti.dag_id, ti.run_id, ti.task_id)]
+    return "/".join([_root(), *names, *map_index_segment(ti)])
+
+
+def shared_folder_uri(kind: str, *names: str) -> str:
+    """A folder that belongs to no run: ``{data_root}/_{kind}/{names}``.
+
+    Raises:
+        ValueError: When ``[airgate] data_root`` is not set.
+    """
+    return "/".join([_root(), f"_{kind}", *map(_segment, names)])
+
+
+def _root() -> str:
     root = conf.get("airgate", "data_root", fallback="").rstrip("/")
     if not root:
         raise ValueError(
@@ -30,8 +47,7 @@ def task_folder_uri(ti: Any) -> str:
         )
     if "://" not in root:
         raise ValueError(f"[airgate] data_root must be a URI such as file:///data, not {root!r}")
-    names = [_segment(name) for name in (ti.dag_id, ti.run_id, ti.task_id)]
-    return "/".join([root, *names, *map_index_segment(ti)])
+    return str(root)
 
 
 def schema_folder_uri(ti: Any) -> str | None:
