@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from airgate.client.message import Response
@@ -34,12 +34,17 @@ def resolved(task: Any, asked: CallOrFunction, step: StepWiring, effect: Effect,
     if isinstance(asked, Call):
         fields = task.render_template(asked.to_dict(), {**context, "effect": effect})
         return as_call(fields)
-    wanted = inspect.signature(asked).parameters.values()
+    given = asked(effect, **wanted_inputs(task, asked, step.inputs, context))
+    return as_call(given) if isinstance(given, Call) else given
+
+
+def wanted_inputs(task: Any, function: Callable[..., Any], inputs: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Those inputs of a step, rendered, that a function has arguments for."""
+    wanted = inspect.signature(function).parameters.values()
     every = any(each.kind is each.VAR_KEYWORD for each in wanted)
     named = {each.name for each in wanted}
-    inputs = {name: value for name, value in step.inputs.items() if every or name in named}
-    given = asked(effect, **task.render_template(inputs, context))
-    return as_call(given) if isinstance(given, Call) else given
+    given = {name: value for name, value in inputs.items() if every or name in named}
+    return dict(task.render_template(given, context))
 
 
 def ask_service(
@@ -123,16 +128,28 @@ def _park(context: Any, wiring: Wiring, question: Question) -> NoReturn:
         body=_BODIES[question.matter].format(step=question.step, why=question.why, key=key, undone=undone),
         params={},  # left out, it goes as null, which Airflow 3.3.2 answers with 422
     )
-    tell(wiring, context)
+    tell(wiring, context, "asked", step=question.step, matter=question.matter, why=question.why)
     log.warning("step %s: a person is asked, under Required Actions", question.step)
     raise TaskAwaitingInput(method_name="answered", kwargs={"matter": question.matter}, timeout=wiring.answer_within)
 
 
-def tell(wiring: Wiring, context: Any) -> None:
-    """Tell the saga's notifiers; one that fails is logged and keeps nobody from going on."""
+def tell(wiring: Wiring, context: Any, state: str, **facts: Any) -> None:
+    """Tell the saga's notifiers; one that fails is logged and keeps nobody from going on.
+
+    Args:
+        wiring: The saga's.
+        context: The task's; notifiers find the saga's name, the state and the facts in it, as ``airgate_saga``.
+        state: ``needs-attention``, or ``asked`` where a person is asked.
+        **facts: What else they are told.
+    """
+    if not wiring.notifiers:
+        return
+    from airgate.notifications.occasion import SAGA_KEY
+
+    told = {**context, SAGA_KEY: {"saga": wiring.name, "state": state, **facts}}
     for notifier in wiring.notifiers:
         try:
-            notifier(context)
+            notifier(told)
         except Exception:
             log.exception("saga %s: a notifier failed", wiring.name)
 

@@ -23,10 +23,11 @@ from airgate.sagas.checking import (
 from airgate.sagas.decide import SagaDecideOperator
 from airgate.sagas.foreign import as_operator, make_step, make_undo
 from airgate.sagas.options import SagaOptions
+from airgate.sagas.publishing import check_event
 from airgate.sagas.step import SagaStepOperator
 from airgate.sagas.undo import SagaUndoOperator
 from airgate.sagas.verdict import SagaVerdictOperator
-from airgate.sagas.wiring import Lookup, StepWiring, Wiring
+from airgate.sagas.wiring import Lookup, StepWiring, Telling, Wiring
 
 FOREIGN_SETTLES_IN = 60.0
 """Seconds until nothing of an operator that is not ours can arrive any more, where it has no ``execution_timeout``."""
@@ -98,6 +99,7 @@ class Building:
         after: Sequence[str | XComArg] | None,
         honours_keys: bool | None,
         gateway_conn_id: str | None,
+        event: Telling | None,
         undo_options: Mapping[str, Any] | None,
         options: Mapping[str, Any],
     ) -> XComArg:
@@ -117,8 +119,11 @@ class Building:
         task = self._task(name, do, conn_id, honours, retriable, inputs, options)
         if isinstance(task, SagaStepOperator) and (pivot or retriable):
             task.custom_operator_name += " (pivot)" if pivot else " (only forward)"  # which the graph shows
-        self._steps[name] = _Defined(task, undo, dict(undo_options or {}), found, tombstone, pivot, retriable, honours)
-        self.wiring.steps[name] = StepWiring(task.task_id, conn_id, dict(inputs or {}), found)
+        of_undo = dict(undo_options or {})
+        undo_event = of_undo.pop("event", None)  # the saga's own word; the others are the operator's
+        self._steps[name] = _Defined(task, undo, of_undo, found, tombstone, pivot, retriable, honours)
+        self.wiring.steps[name] = StepWiring(task.task_id, conn_id, dict(inputs or {}), found, event, undo_event)
+        check_event(where, event, task.outlets, inputs or {})
         earlier = self._last if after is None else self._after(where, after)
         if earlier:
             for each in earlier:
@@ -257,6 +262,11 @@ class Building:
         )
 
     def _undo(self, name: str) -> BaseOperator:
+        task, wired = self._undo_task(name), self.wiring.steps[name]
+        check_event(f"the undo of step {name!r}", wired.undo_event, task.outlets, wired.inputs)
+        return task
+
+    def _undo_task(self, name: str) -> BaseOperator:
         defined, where = self._steps[name], f"the undo of step {name!r}"
         options = {**self.options.patient, **defined.undo_options}
         if (operator := as_operator(where, defined.undo)) is not None:

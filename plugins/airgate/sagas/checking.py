@@ -132,6 +132,21 @@ def check_key(where: str, call: Call) -> None:
         raise ValueError(f"{where}: idempotency_key: {_OWN['idempotency_key']}")
 
 
+def check_first(where: str, first: str, function: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
+    """Refuse a function that does not take one thing first, and inputs of the step by name.
+
+    Raises:
+        ValueError: Its arguments.
+    """
+    parameters = _parameters(function)
+    if parameters is None:
+        return
+    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    if not parameters or parameters[0].kind not in positional | {inspect.Parameter.VAR_POSITIONAL}:
+        raise ValueError(f"{where} must take {first} as its first argument")
+    _check_arguments(where, function, inputs, skip=1)
+
+
 def _check_call(where: str, call: Call) -> None:
     if problem := call.problem():
         raise ValueError(f"{where}: {problem}")
@@ -139,13 +154,7 @@ def _check_call(where: str, call: Call) -> None:
 
 def _check_of_effect(where: str, function: Callable[..., Any], inputs: Mapping[str, Any]) -> None:
     """A function whose first argument is the effect; others are inputs of the step."""
-    parameters = _parameters(function)
-    if parameters is None:
-        return
-    positional = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    if not parameters or parameters[0].kind not in positional | {inspect.Parameter.VAR_POSITIONAL}:
-        raise ValueError(f"{where} must take the effect as its first argument")
-    _check_arguments(where, function, inputs, skip=1)
+    check_first(where, "the effect", function, inputs)
 
 
 def _check_arguments(

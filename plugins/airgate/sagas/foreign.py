@@ -18,6 +18,7 @@ from airgate.policy.saga.undoing import effect_to_undo, note_undone
 from airgate.sagas.asking import ask_service
 from airgate.sagas.driving import carry_out
 from airgate.sagas.effect import CONTEXT_KEY
+from airgate.sagas.publishing import publish
 from airgate.sagas.wiring import Wiring
 
 _STARTED = "airgate_saga_started"
@@ -46,6 +47,7 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
         epoch = str(carry_out(current_epoch(), journal).number)
         started = context[_STARTED] = carry_out(start(wiring.plan, name, settles_in), journal)
         if isinstance(started, Done):
+            publish(context, wiring, name, "done", started.result)
             _end_with(context, started.result)
         context[EPOCH_KEY] = epoch
         if getattr(context["task"], "epoch", None) == "":
@@ -55,6 +57,7 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
         started = context.get(_STARTED)
         if isinstance(started, Started):
             carry_out(finish(started, Done(result)), wiring.journal(context["ti"]))
+            publish(context, wiring, name, "done", result)
 
     _wrap(operator, before, after)
 
@@ -100,6 +103,7 @@ def make_undo(wiring: Wiring, name: str, operator: BaseOperator) -> None:
         journal = wiring.journal(context["ti"])
         epoch = carry_out(current_epoch(), journal)
         carry_out(note_undone(epoch, name, "undone"), journal)
+        publish(context, wiring, name, "undone", result)
 
     _wrap(operator, before, after)
 

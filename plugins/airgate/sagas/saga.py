@@ -13,6 +13,7 @@ from airgate.hooks.call import Call
 from airgate.hooks.selection import Selection
 from airgate.sagas.building import Building
 from airgate.sagas.options import split
+from airgate.sagas.wiring import Telling
 
 if TYPE_CHECKING:
     from typing import Self
@@ -42,6 +43,7 @@ class SagaSteps:
         after: Sequence[str | XComArg] | None = None,
         honours_keys: bool | None = None,
         gateway_conn_id: str | None = None,
+        event: Telling | None = None,
         undo_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> XComArg:
@@ -69,7 +71,11 @@ class SagaSteps:
             after: Steps that this one follows, by name or result, instead of the one before; empty for none.
             honours_keys: Whether the service honours idempotency keys; None for the saga's word.
             gateway_conn_id: Connection; None for the saga's.
-            undo_options: Arguments of the undo's operator, such as ``expect`` or ``pool``.
+            event: What the event tells that is published in ``outlets`` once the step is done: an object with ``type``,
+                ``subject`` and ``data``, or a function of the result, and of those inputs that it has arguments for,
+                which gives one. What it leaves out is ``SAGA.NAME.done``, the run's id and the result.
+            undo_options: Arguments of the undo's operator, such as ``expect``, ``pool`` or ``outlets``, and its own
+                ``event``.
             **options: Arguments of the step's operator: those of ``GatewayOperator`` that are not part of the call,
                 such as ``response_filter``, and Airflow's.
 
@@ -92,6 +98,7 @@ class SagaSteps:
             after=after,
             honours_keys=honours_keys,
             gateway_conn_id=gateway_conn_id,
+            event=event,
             undo_options=undo_options,
             options=options,
         )

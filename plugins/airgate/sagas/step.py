@@ -21,6 +21,7 @@ from airgate.policy.saga.forward import forward, pause
 from airgate.sagas.asking import ask_service
 from airgate.sagas.checking import check_key
 from airgate.sagas.driving import carry_out
+from airgate.sagas.publishing import publish
 from airgate.sagas.results import push_fields
 from airgate.sagas.waiting import wait_until
 from airgate.sagas.wiring import CallOrFunction, Wiring
@@ -132,6 +133,7 @@ class SagaStepOperator(GatewayOperator):
             }
             result = carry_out(program, wiring.journal(context["ti"]), acts)
         push_fields(self, context, result)
+        publish(context, wiring, self.step, "done", result)
         return result
 
     def _is_repeatable(self, hook: GatewayHook) -> bool:

@@ -17,6 +17,7 @@ from airgate.policy.saga.effects import Answer, Done, LookUp, NothingToUndo, Que
 from airgate.policy.saga.undoing import undo
 from airgate.sagas.asking import answer_of, ask_person, ask_service, resolved
 from airgate.sagas.driving import carry_out
+from airgate.sagas.publishing import publish
 from airgate.sagas.step import is_repeatable, with_defaults
 from airgate.sagas.waiting import wait_until
 from airgate.sagas.wiring import CallOrFunction, Wiring
@@ -78,9 +79,11 @@ class SagaUndoOperator(GatewayOperator):
                 Undo: lambda effect: self._undo(hook, effect, context, resumed=resumed),
             }
             try:
-                return carry_out(undo(wiring.plan, self.step, answer), wiring.journal(context["ti"]), acts)
+                result = carry_out(undo(wiring.plan, self.step, answer), wiring.journal(context["ti"]), acts)
             except NothingToUndo as nothing:
                 raise AirflowSkipException(f"step {self.step}: {nothing}") from None
+        publish(context, wiring, self.step, "undone", result)
+        return result
 
     def _look_up(self, hook: GatewayHook, effect: LookUp, context: Context) -> Done | None:
         wired = self.wiring.steps[self.step]

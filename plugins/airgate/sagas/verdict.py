@@ -53,7 +53,7 @@ class SagaVerdictOperator(BaseOperator):
             return shown
         if view.state == "compensated":
             raise AirflowFailException(f"saga {wiring.name} was compensated, nothing of it is left: {view.why}")
-        tell(wiring, context)
+        tell(wiring, context, view.state, why=view.why)
         raise NeedsAttention(f"saga {wiring.name} needs a person: {view.why}")
 
     def _log(self, view: View) -> None:

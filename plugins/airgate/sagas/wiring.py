@@ -15,6 +15,8 @@ from airgate.sagas.effect import Effect
 from airgate.sagas.journal import XComJournal
 
 CallOrFunction = Call | Callable[..., Any]
+Telling = Mapping[str, Any] | Callable[..., Mapping[str, Any]]
+"""What a step says of its event: ``type``, ``subject`` and ``data``, or a function of the result and the inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class StepWiring:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """As the DAG gave them, not yet resolved."""
     lookup: Lookup | None = None
+    event: Telling | None = None
+    undo_event: Telling | None = None
 
 
 @dataclass(slots=True, eq=False)
