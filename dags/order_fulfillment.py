@@ -14,10 +14,11 @@ as failed in the middle. No card is charged twice and nothing stays reserved for
 services honour idempotency keys, and can be asked and told to cancel by key.
 
 **Try it.** Order `sold-out`, an item that nobody has; pay with the card `tok_declined`; or send it to the country `XX`.
-`order_batch` does the same for many orders at once, every night.
+Clients of the gateway order by `POST /orders`, as the tag `airgate:ingress` allows them. `order_batch` does the same
+for many orders at once, every night.
 
 **Needs** the connection `gateway_default` with the sample services `inventory`, `payments` and `shipping` behind it,
-and the pool `gateway`; `scripts/demo` sets all of them.
+and the pool `gateway`; `scripts/demo` sets all of them. The folder `include` must be importable (PYTHONPATH).
 """
 
 from __future__ import annotations
@@ -28,104 +29,17 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-from airflow.sdk import Param, XComArg, dag, get_current_context, result, task
+from airflow.sdk import CronTriggerTimetable, Param, XComArg, dag, get_current_context, result, task
 
-from airgate.hooks import Call, GatewayRetryPolicy
-from airgate.sagas import Effect, SagaSteps, saga
+from airgate.hooks import GatewayRetryPolicy
+from airgate.sagas import SagaSteps, saga
+from include.orders.calls import Order, charge, find_shipment, notify, refund, release, reserve, ship
 
-Order = dict[str, Any]
-
-ORDER: dict[str, Any] = {
-    "customer": {
-        "type": "object",
-        "title": "Customer",
-        "description": "Whom to tell, and whose name stands on the parcel.",
-        "properties": {
-            "name": {"type": "string", "minLength": 1, "maxLength": 100},
-            "email": {"type": "string", "format": "email", "maxLength": 200},
-        },
-        "required": ["name", "email"],
-        "additionalProperties": False,
-    },
-    "items": {
-        "type": "array",
-        "title": "Items",
-        "description": "What is ordered, and how many of it; nobody has sold-out.",
-        "minItems": 1,
-        "maxItems": 50,
-        "items": {
-            "type": "object",
-            "properties": {
-                "sku": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
-                "quantity": {"type": "integer", "minimum": 1, "maximum": 1000},
-            },
-            "required": ["sku", "quantity"],
-            "additionalProperties": False,
-        },
-    },
-    "address": {
-        "type": "object",
-        "title": "Address",
-        "description": "Where to send it; nobody delivers to the country XX.",
-        "properties": {
-            "street": {"type": "string", "minLength": 1, "maxLength": 200},
-            "city": {"type": "string", "minLength": 1, "maxLength": 100},
-            "postcode": {"type": "string", "minLength": 1, "maxLength": 20},
-            "country": {"type": "string", "pattern": "^[A-Z]{2}$"},
-        },
-        "required": ["street", "city", "postcode", "country"],
-        "additionalProperties": False,
-    },
-}
-"""What an order has, for the form and for the batch."""
-
-
-def reserve(order: Order) -> Call:
-    """Hold the items."""
-    return Call("POST", "/inventory/reservations", json={"order": order["id"], "items": order["items"]})
-
-
-def release(effect: Effect) -> Call:
-    """Give them back, or keep a reservation that is still on its way from being made."""
-    return Call("DELETE", "/inventory/reservations/by-key/{key}", path_params={"key": effect.key})
-
-
-def charge(order: Order, reservation: dict[str, Any]) -> Call:
-    """Take the money: the inventory says how much."""
-    return Call(
-        "POST",
-        "/payments/charges",
-        json={
-            "order": order["id"],
-            "amount": reservation["total"],
-            "currency": reservation["currency"],
-            "card": order["card"],
-        },
-    )
-
-
-def refund(effect: Effect) -> Call:
-    """Give it back, or keep a charge that is still on its way from being made."""
-    return Call("DELETE", "/payments/charges/by-key/{key}", path_params={"key": effect.key})
-
-
-def ship(order: Order) -> Call:
-    """Send it: the point of no return."""
-    address = {"name": order["customer"]["name"], **order["address"]}
-    return Call("POST", "/shipping/shipments", json={"order": order["id"], "items": order["items"], "address": address})
-
-
-def find_shipment(effect: Effect) -> Call:
-    """Ask whether it was sent."""
-    return Call("GET", "/shipping/shipments/by-key/{key}", path_params={"key": effect.key})
-
-
-def notify(order: Order, shipment: dict[str, Any]) -> Call:
-    """Tell the customer."""
-    text = f"Your order {order['id']} is on its way: {shipment['tracking']}."
-    return Call(
-        "POST", "/shipping/notices", json={"order": order["id"], "email": order["customer"]["email"], "text": text}
-    )
+INCLUDE = Path(__file__).resolve().parents[1] / "include"
+SCHEMA: dict[str, Any] = json.loads((INCLUDE / "gateway" / "schemas" / "order.json").read_text())["properties"]
+"""What an order has, field by field: the gateway checks those that clients send by the same file."""
+ORDER: dict[str, Any] = {name: SCHEMA[name] for name in ("customer", "items", "address")}
+"""What each has of its own, for the form and for the batch."""
 
 
 @saga(honours_keys=True, deadline=timedelta(hours=1), default_args={"pool": "gateway"})
@@ -138,11 +52,9 @@ def fulfillment(fulfil: SagaSteps, order: Order) -> XComArg:
     return shipped
 
 
-ORDERS = Path(__file__).resolve().parents[1] / "include" / "orders" / "night.json"
+ORDERS = INCLUDE / "orders" / "night.json"
 """Stands for what a shop would ask its own database for."""
 
-CARD: dict[str, Any] = {"type": "string", "pattern": "^tok_[a-z_]{1,40}$", "title": "Card"}
-NUMBER: dict[str, Any] = {"type": ["null", "string"], "pattern": "^[A-Za-z0-9][A-Za-z0-9._:+-]{0,99}$"}
 BATCH_DOC = """\
 # Order batch: the same for many orders, every night
 
@@ -169,16 +81,16 @@ DEFAULTS: dict[str, Any] = {
     schedule=None,
     start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
     catchup=False,
-    tags=["airgate", "services", "saga", "example"],
+    tags=["airgate", "services", "saga", "example", "airgate:ingress"],
     default_args=DEFAULTS,
     params={
-        "order": Param(None, **NUMBER, title="Order number", description="Left empty: the run's id."),
+        "order": Param(None, **SCHEMA["order"]),
         "customer": Param({"name": "Ada", "email": "ada@example.com"}, **ORDER["customer"]),
         "items": Param([{"sku": "neck-pillow", "quantity": 1}], **ORDER["items"]),
         "address": Param(
             {"street": "1 Main Street", "city": "Newark", "postcode": "07102", "country": "US"}, **ORDER["address"]
         ),
-        "card": Param("tok_visa", **CARD, description="tok_declined is refused."),
+        "card": Param("tok_visa", **SCHEMA["card"]),
     },
 )
 def order_fulfillment() -> None:
@@ -206,8 +118,8 @@ def order_fulfillment() -> None:
     dag_id="order_batch",
     dag_display_name="Order batch: the same for many orders, every night",
     doc_md=BATCH_DOC,
-    schedule="0 2 * * *",
-    start_date=pendulum.datetime(2013, 1, 1, tz="UTC"),
+    # Without a start date the first night is the next one: to switch the DAG on fulfils nothing by itself.
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["airgate", "services", "saga", "example"],
@@ -221,7 +133,7 @@ def order_fulfillment() -> None:
             maxItems=1024,  # what Airflow maps at most
             items={
                 "type": "object",
-                "properties": {"id": NUMBER, **ORDER, "card": CARD},
+                "properties": {"id": SCHEMA["order"], **ORDER, "card": SCHEMA["card"]},
                 "required": [*ORDER, "card"],
                 "additionalProperties": False,
             },

@@ -10,7 +10,8 @@ import secrets
 
 def drawn() -> dict[str, str]:
     """New secrets, by the name that docker-compose.yml gives them; all of them safe inside a URL."""
-    words = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "AIRFLOW_JWT_SECRET", "AIRFLOW_SECRET_KEY", "GATEWAY_JWT_SECRET")
+    words = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "AIRFLOW_JWT_SECRET", "AIRFLOW_SECRET_KEY")
+    words += ("GATEWAY_JWT_SECRET", "GATEWAY_IDENTITY_SECRET")
     return {
         **{name: secrets.token_urlsafe(48) for name in words},
         "AIRFLOW_FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),

@@ -12,7 +12,7 @@ import uvicorn
 from include.services.faults import PRESETS
 from include.services.severed import SeverableProtocol
 
-KEEPING: Final = ("work", "inventory", "payments", "shipping")
+KEEPING: Final = ("work", "inventory", "payments", "shipping", "notices", "alerts", "loyalty")
 """Services with something to keep."""
 SERVICES: Final = ("flights", "weather", "reference", *KEEPING)
 

@@ -61,6 +61,8 @@ class FaultSettings:
     A process that ends meanwhile never does it."""
     honours_keys: bool = True
     """Whether a service with effects knows Idempotency-Key at all."""
+    repeated: int = 0
+    """Records of a feed that are told once more before what is new."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be carried out.
@@ -73,7 +75,7 @@ class FaultSettings:
                 raise ValueError(f"{name} is a rate between 0 and 1, not {getattr(self, name)}")
         if self.unavailable + self.rate_limited + self.dropped + self.failed_after > 1:
             raise ValueError("unavailable, rate_limited, dropped and failed_after together exceed 1")
-        for name in ("malformed_per_day", "slow_seconds", "retry_after", "latency", "late"):
+        for name in ("malformed_per_day", "slow_seconds", "retry_after", "latency", "late", "repeated"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is 0 or more, not {getattr(self, name)}")
 
@@ -81,7 +83,7 @@ class FaultSettings:
 PRESETS: Final[Mapping[str, FaultSettings]] = {
     "none": FaultSettings(),
     "demo": FaultSettings(
-        unavailable=0.04, rate_limited=0.02, dropped=0.04, slow=0.03, opening=True, malformed_per_day=3
+        unavailable=0.04, rate_limited=0.02, dropped=0.04, slow=0.03, opening=True, malformed_per_day=3, repeated=1
     ),
 }
 

@@ -80,6 +80,11 @@ class AirflowApi:
         query += [("state", state) for state in states]
         return list(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns?{urlencode(query)}")["dag_runs"])
 
+    def count_runs(self, dag_id: str, *states: str) -> int:
+        """Count the runs of a DAG, if asked for only those in certain states."""
+        query = urlencode([("limit", "1"), *(("state", state) for state in states)])
+        return int(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns?{query}")["total_entries"])
+
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed; what still runs of it is ended."""
         self._call("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})

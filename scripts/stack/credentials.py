@@ -20,6 +20,8 @@ class Credentials:
     """Airflow's components sign their tokens with it."""
     gateway_jwt_secret: str
     """The gateway's callers sign theirs with this one."""
+    gateway_identity_secret: str
+    """The gateway signs with it who its callers are."""
     admin_password: str
     """Of the user `admin` in Airflow's UI."""
 
@@ -30,18 +32,21 @@ class Credentials:
             fernet_key=base64.urlsafe_b64encode(os.urandom(32)).decode(),
             airflow_jwt_secret=secrets.token_urlsafe(64),
             gateway_jwt_secret=secrets.token_urlsafe(48),
+            gateway_identity_secret=secrets.token_urlsafe(48),
             admin_password=secrets.token_urlsafe(9),
         )
 
     @classmethod
     def kept(cls, home: Path) -> Credentials:
-        """Those of `home`; draws them on the first call. A damaged file is replaced as a whole."""
+        """Those of `home`; draws what is missing of them, on the first call all. A damaged file is replaced."""
         file = home / "credentials.json"
         try:
             stored = json.loads(file.read_text())
-            found = cls(**{field.name: str(stored[field.name]) for field in fields(cls)})
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            found = cls.drawn()
+            known = {field.name: str(stored[field.name]) for field in fields(cls) if field.name in stored}
+        except (FileNotFoundError, ValueError, TypeError):
+            stored, known = None, {}
+        found = cls(**{**asdict(cls.drawn()), **known})
+        if asdict(found) != stored:
             write_private(file, asdict(found))
         # The file that Airflow's simple auth manager reads; written again each time, should it have been edited.
         write_private(home / "simple_auth_manager_passwords.json.generated", {"admin": found.admin_password})

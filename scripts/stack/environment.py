@@ -16,6 +16,8 @@ LOOPBACK = "127.0.0.1"
 GATEWAY_ISSUER = "https://airgate.example/"
 GATEWAY_AUDIENCE = "sample-services"
 """What include/gateway/api-config.json expects in a caller's token."""
+CLIENTS_PATHS = {"order_fulfillment": "/orders"}
+"""Where its clients reach the runs of a DAG."""
 
 
 def for_processes(layout: Layout, ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
@@ -38,9 +40,13 @@ def for_processes(layout: Layout, ports: Mapping[str, int], credentials: Credent
 
 
 def services(ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
-    """What the gateway reads: where its upstreams are, and the secret its callers sign with."""
+    """What the gateway reads: where its upstreams are, the secret its callers sign with, and the one it signs with."""
     upstreams = {f"{name.upper()}_URL": f"http://{LOOPBACK}:{ports[name]}" for name in UPSTREAMS}
-    return upstreams | {"GATEWAY_JWT_SECRET": credentials.gateway_jwt_secret}
+    return upstreams | {
+        "AIRFLOW_URL": f"http://{LOOPBACK}:{ports['api-server']}",
+        "GATEWAY_JWT_SECRET": credentials.gateway_jwt_secret,
+        "GATEWAY_IDENTITY_SECRET": credentials.gateway_identity_secret,
+    }
 
 
 def airflow_settings(layout: Layout, ports: Mapping[str, int], credentials: Credentials) -> dict[str, str]:
@@ -69,8 +75,6 @@ def airflow_settings(layout: Layout, ports: Mapping[str, int], credentials: Cred
         "api": {"base_url": address, "host": LOOPBACK, "port": ports["api-server"], "workers": 1},
         "api_auth": {"jwt_secret": credentials.airflow_jwt_secret, "jwt_issuer": "airgate-demo"},
         "scheduler": {
-            # The sample data is of 2013: the run that the schedule would make, for yesterday, finds nothing.
-            "use_job_schedule": False,
             "scheduler_idle_sleep_time": 0.3,
             "scheduler_heartbeat_sec": 2,
             "job_heartbeat_sec": 2,
@@ -88,7 +92,11 @@ def airflow_settings(layout: Layout, ports: Mapping[str, int], credentials: Cred
             "parsing_processes": 1,
             "dag_bundle_storage_path": layout.home / "bundles",
         },
-        "airgate": {"data_root": layout.data.as_uri()},
+        "airgate": {
+            "data_root": layout.data.as_uri(),
+            "ingress_identity_secrets": credentials.gateway_identity_secret,
+            "ingress_urls": json.dumps(CLIENTS_PATHS),
+        },
     }
     variables = {
         f"AIRFLOW__{section.upper()}__{key.upper()}": str(value)

@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 
 from stack.failure import Failed
 
-UPSTREAMS = ("flights", "weather", "reference", "work", "inventory", "payments", "shipping")
+UPSTREAMS = (
+    *("flights", "weather", "reference", "work", "inventory", "payments", "shipping"),
+    *("notices", "alerts", "loyalty"),
+)
 """The sample services behind the gateway."""
 
 DEFAULTS = {"api-server": 8080, "edge": 8787} | {name: port for port, name in enumerate(UPSTREAMS, 8801)}

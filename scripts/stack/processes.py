@@ -10,7 +10,7 @@ from stack.environment import LOOPBACK, metadata_address
 from stack.layout import Layout
 from stack.ports import UPSTREAMS
 
-KEEPING = ("work", "inventory", "payments", "shipping")
+KEEPING = ("work", "inventory", "payments", "shipping", "notices", "alerts", "loyalty")
 """Sample services that keep what they did in a file of the home folder."""
 
 

@@ -1,4 +1,4 @@
-"""A real browser, signed in to Airflow as a person signs in."""
+"""A real browser, and one that is signed in to Airflow as a person signs in."""
 
 from __future__ import annotations
 
@@ -32,13 +32,20 @@ PATIENCE = 60
 
 
 @contextmanager
-def signed_in(address: str, password: str) -> Iterator[webdriver.Chrome]:
-    """A browser in which admin has signed in to the Airflow at an address."""
+def opened() -> Iterator[webdriver.Chrome]:
+    """A browser with no history."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for switch in SWITCHES:
         options.add_argument(switch)
     with webdriver.Chrome(options=options, service=Service(str(DRIVER))) as browser:
+        yield browser
+
+
+@contextmanager
+def signed_in(address: str, password: str) -> Iterator[webdriver.Chrome]:
+    """A browser in which admin has signed in to the Airflow at an address."""
+    with opened() as browser:
         browser.get(address)
         shown(browser, lambda: browser.find_element(By.NAME, "username")).send_keys("admin")
         browser.find_element(By.NAME, "password").send_keys(password + Keys.ENTER)

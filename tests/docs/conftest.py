@@ -66,10 +66,27 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with ExitStack() as running:
         upstreams = {
             f"{name.upper()}_URL": running.enter_context(listening(["include.services", name], bare))
-            for name in ("flights", "weather", "reference", "work", "inventory", "payments", "shipping")
+            for name in (
+                "flights",
+                "weather",
+                "reference",
+                "work",
+                "inventory",
+                "payments",
+                "shipping",
+                "notices",
+                "alerts",
+                "loyalty",
+            )
+        }
+        # No page orders from an Airflow through the gateway, so none is there.
+        told = {
+            "AIRFLOW_URL": "http://127.0.0.1:9",
+            "GATEWAY_JWT_SECRET": secret,
+            "GATEWAY_IDENTITY_SECRET": secrets.token_urlsafe(48),
         }
         edge = ["airgate.edge", str(PROJECT / "include" / "gateway" / "api-config.json")]
-        address = running.enter_context(listening(edge, {**bare, **upstreams, "GATEWAY_JWT_SECRET": secret}))
+        address = running.enter_context(listening(edge, {**bare, **upstreams, **told}))
         _wait_healthy(f"{address}/health")
         gateway = {
             "conn_type": "gateway",

@@ -39,6 +39,8 @@ class ExampleStack:
     """The sample service's own address, past the gateway."""
     services: dict[str, str]
     """Each sample service's."""
+    gateway: str
+    """The gateway's, for clients."""
 
     def ask(self, path: str) -> Any:
         """What the sample service answers; it misbehaves now and then."""
@@ -176,7 +178,7 @@ def example_stack(
                 runs.wait_parsed(airflow, dag_id, since)
                 airflow.pause(dag_id, paused=False)
             addresses = {name: f"{address}:{chosen[name]}" for name in ports.UPSTREAMS}
-            yield ExampleStack(airflow, addresses["work"], addresses)
+            yield ExampleStack(airflow, addresses["work"], addresses, f"{address}:{chosen['edge']}")
         finally:
             supervisor.stop()
             marks.sweep(layout.home)

@@ -52,8 +52,12 @@ def test_the_document_has_no_problems(document: Document) -> None:
 
 
 def test_the_gateway_has_a_route_for_every_operation(document: Document) -> None:
-    """And the document has an operation for every route of the gateway's file."""
-    routes = json.loads((ROOT / "include" / "gateway" / "api-config.json").read_text())["paths"]
+    """And the document has an operation for every route of the gateway's file, but for those to Airflow.
+
+    What these take is in the document of the way in, which comes from the DAGs.
+    """
+    every = json.loads((ROOT / "include" / "gateway" / "api-config.json").read_text())["paths"]
+    routes = [route for route in every if route.get("integration", {}).get("server") != "airflow"]
     used = set()
     for operation in document.operations.values():
         for route in routes:

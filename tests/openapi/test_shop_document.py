@@ -1,4 +1,4 @@
-"""What the document says of inventory, payments and shipping, they do: each operation's answers, good and refused."""
+"""What the document says of the services with effects, they do: each operation's answers, good and refused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,21 @@ import requests
 from airgate.client.message import join_url
 from airgate.openapi import Document, OperationError, open_document
 from tests.docs.conftest import listening
-from tests.services.effect_cases import ADDRESS, CASES, CHARGES, ITEMS, NOTICES, RESERVATIONS, SHIPMENTS, Case
+from tests.services.effect_cases import (
+    ADDRESS,
+    ALERTS,
+    CASES,
+    CHARGES,
+    GRANTS,
+    ITEMS,
+    NOTICES,
+    RESERVATIONS,
+    SHIPMENTS,
+    Case,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = ("inventory", "payments", "shipping")
+SERVICES = tuple(dict.fromkeys(case.service for case in CASES))
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +163,12 @@ def test_a_fault_is_answered_as_the_document_says(
         (NOTICES, {"email": "a@b@c"}),
         (NOTICES, {"text": ""}),
         (NOTICES, {"text": "x" * 2001}),
+        (ALERTS, {"topic": "ewr"}),
+        (ALERTS, {"severity": "loud"}),
+        (ALERTS, {"text": ""}),
+        (GRANTS, {"member": "nobody"}),
+        (GRANTS, {"points": 0}),
+        (GRANTS, {"points": 1.5}),
     ],
     ids=str,
 )

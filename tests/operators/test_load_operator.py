@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pytest
+from airflow.sdk import Asset
 
 from airgate.data.loads.load import LoadRefused
 from airgate.data.store.parts import PartWriter
@@ -66,6 +68,18 @@ def test_the_mode_says_what_becomes_of_rows_that_are_there(
     load(data_set(tmp_path / "one", ONE), **fields).execute(context)
     load(data_set(tmp_path / "two", TWO), **fields).execute(context)
     assert content() == expected
+
+
+def test_the_event_of_an_outlet_says_what_was_loaded(context, warehouse: str, tmp_path: Path) -> None:
+    """A load that an earlier try has done tells the same, as whoever listens may not have heard of it."""
+    table, event = Asset("t"), SimpleNamespace(extra={})
+    operator = load(data_set(tmp_path / "one", ONE), key=["id"], outlets=[table])
+    for _ in range(2):
+        event.extra.clear()
+        operator.execute({**context, "outlet_events": {table: event}})
+        assert event.extra == {
+            "table": "t", "mode": "merge", "rows": 2, "inserted": 2, "updated": 0, "dead_lettered": 0
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", ["append", "merge", "replace"])

@@ -22,6 +22,7 @@ COMPOSE = PROJECT / "include" / "compose"
 
 AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
 UPSTREAMS = {"flights", "weather", "reference", "work", "inventory", "payments", "shipping"}
+UPSTREAMS |= {"notices", "alerts", "loyalty"}
 SERVICES = {*AIRFLOW, "airflow-init", "postgres", "redis", "edge", *UPSTREAMS}
 
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?P<rule>[^}]*)\}")
@@ -64,11 +65,20 @@ def test_the_gateway_has_every_upstream(compose: dict[str, Any]) -> None:
     """Its address in the environment, as the gateway's file asks for it, and its health before the gateway starts."""
     edge = compose["services"]["edge"]
     asked = re.findall(r"\$env\.(\w+)", (PROJECT / "include" / "gateway" / "api-config.json").read_text())
-    assert sorted(asked) == sorted(f"{name.upper()}_URL" for name in UPSTREAMS)
+    assert sorted(asked) == sorted(f"{name.upper()}_URL" for name in (*UPSTREAMS, "airflow"))
+    assert edge["environment"]["AIRFLOW_URL"] == "http://api-server:8080"
     for name in UPSTREAMS:
         assert edge["environment"][f"{name.upper()}_URL"] == f"http://{name}:8000"
         assert name in edge["depends_on"]
         assert compose["services"][name]["command"][3] == name
+
+
+def test_the_api_server_believes_the_gateway(compose: dict[str, Any]) -> None:
+    """It knows the secret by which the gateway signs who its clients are, and workers do not."""
+    signing = compose["services"]["edge"]["environment"]["GATEWAY_IDENTITY_SECRET"]
+    name = "AIRFLOW__AIRGATE__INGRESS_IDENTITY_SECRETS"
+    assert compose["services"]["api-server"]["environment"][name] == signing
+    assert name not in compose["services"]["worker"]["environment"]
 
 
 def test_no_secret_has_a_default(compose: dict[str, Any], drawn: dict[str, str]) -> None:

@@ -106,8 +106,9 @@ def test_provider_metadata_gives_form_decorator_and_option(installed: CleanEnvir
     ways_in = {
         f"ingress_{name}"
         for name in (
-            *("issuer", "audience", "jwks", "algorithms", "claim", "leeway"),
+            *("issuer", "audience", "jwks", "algorithms", "claim", "leeway", "identity_secrets"),
             *("key_required", "rate", "longest_wait", "most_waiting", "urls"),
+            *("webhooks", "webhook_secrets"),
         )
     }
     assert set(found["options"]) == {"data_root", "limits_store"} | callbacks | ways_in

@@ -32,5 +32,14 @@ def test_the_gateway_finds_them_all(tmp_path: Path) -> None:
     variables = environment.services(ports.DEFAULTS, Credentials.kept(tmp_path))
     servers = json.loads((PROJECT / "include" / "gateway" / "api-config.json").read_text())["servers"]
     for server in servers:
-        name = server["url"].removeprefix("$env.")
-        assert variables[name] == f"http://127.0.0.1:{ports.DEFAULTS[server['alias']]}"
+        name, program = server["url"].removeprefix("$env."), server["alias"].replace("airflow", "api-server")
+        assert variables[name] == f"http://127.0.0.1:{ports.DEFAULTS[program]}"
+
+
+def test_airflow_believes_the_gateway(tmp_path: Path) -> None:
+    """The secret by which the one signs who its clients are is the other's, and tells clients where to look."""
+    layout, credentials = Layout(PROJECT, tmp_path, PROJECT / "dags"), Credentials.kept(tmp_path)
+    variables = environment.for_processes(layout, ports.DEFAULTS, credentials)
+    signing = variables["GATEWAY_IDENTITY_SECRET"]
+    assert variables["AIRFLOW__AIRGATE__INGRESS_IDENTITY_SECRETS"] == signing != variables["GATEWAY_JWT_SECRET"]
+    assert json.loads(variables["AIRFLOW__AIRGATE__INGRESS_URLS"]) == {"order_fulfillment": "/orders"}

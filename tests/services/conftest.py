@@ -178,6 +178,11 @@ def reference(running: Callable[[str], Service]) -> Service:
     return _behaving(running("reference"))
 
 
+@pytest.fixture
+def notices(running: Callable[[str], Service]) -> Service:
+    return _behaving(running("notices"))
+
+
 def _behaving(service: Service) -> Service:
     service.switch(preset="none", seed=0).raise_for_status()
     service.reset()

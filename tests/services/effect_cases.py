@@ -82,9 +82,29 @@ NOTICES = Case(
     None,
     None,
 )
-CASES = [RESERVATIONS, CHARGES, SHIPMENTS, NOTICES]
-REVERSIBLE = [RESERVATIONS, CHARGES]
-FINAL = [SHIPMENTS, NOTICES]
+ALERTS = Case(
+    "alerts",
+    "/alerts",
+    {"topic": "EWR", "severity": "warning", "text": "Gate A3 is closed."},
+    {"topic": "UA", "severity": "info", "text": "It is open again."},
+    ({"topic": "XXX", "severity": "warning", "text": "Gate A3 is closed."}, 422),
+    "sent",
+    None,
+    None,
+)
+GRANTS = Case(
+    "loyalty",
+    "/grants",
+    {"member": "ada@example.org", "points": 20},
+    {"member": "ada@example.org", "points": 21},
+    ({"member": "eve@example.invalid", "points": 20}, 422),
+    "granted",
+    "revoked",
+    ("DELETE", ""),
+)
+CASES = [RESERVATIONS, CHARGES, SHIPMENTS, NOTICES, ALERTS, GRANTS]
+REVERSIBLE = [RESERVATIONS, CHARGES, GRANTS]
+FINAL = [SHIPMENTS, NOTICES, ALERTS]
 
 
 def ask(service: Service, method: str, path: str, key: str | None = None, json: Any = None) -> requests.Response:

@@ -1,4 +1,4 @@
-"""What inventory, payments and shipping have in common: an effect a key, look-ups, the way back, a true ledger."""
+"""What the services with effects have in common: an effect a key, look-ups, the way back, a true ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from tests.services.effect_cases import (
     CASES,
     FINAL,
+    NOTICES,
     REVERSIBLE,
+    SHIPMENTS,
     Case,
     ask,
     done,
@@ -249,9 +251,8 @@ def test_a_reset_forgets_everything_but_the_numbers(serving: Serving, case: Case
 
 def test_collections_have_keys_of_their_own(serving: Serving) -> None:
     """One key may send a parcel and a notice; the truth counts each for itself as well as together."""
-    shipments, notices = FINAL
-    at = serving(shipments)
-    assert done(at, shipments, "o-1", "k-1")["id"].startswith("shipment-")
-    assert done(at, notices, "o-1", "k-1")["id"].startswith("notice-")
+    at = serving(SHIPMENTS)
+    assert done(at, SHIPMENTS, "o-1", "k-1")["id"].startswith("shipment-")
+    assert done(at, NOTICES, "o-1", "k-1")["id"].startswith("notice-")
     of = at.truth()["orders"]["o-1"]
     assert (of["net"], of["collections"]) == (2, {"shipments": 1, "notices": 1})

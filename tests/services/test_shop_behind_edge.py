@@ -1,7 +1,8 @@
-"""Inventory, payments and shipping behind the real gateway: an order, an order undone, an answer that is lost."""
+"""The shop behind the real gateway: an order, an order undone, an answer that is lost, and an overview."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 import requests
 
 from tests.edge.edge_process import ROOT, SECRET, edge
-from tests.services.effect_cases import CASES, CHARGES, NOTICES, RESERVATIONS, SHIPMENTS, Case, outcome, sums
+from tests.services.effect_cases import CASES, CHARGES, GRANTS, NOTICES, RESERVATIONS, SHIPMENTS, Case, outcome, sums
 
 if TYPE_CHECKING:
     from conftest import Service
@@ -40,14 +41,15 @@ class Shop:
 
 @pytest.fixture
 def shop(running: Callable[[str], Service]) -> Iterator[Shop]:
-    services = {name: running(name) for name in ("inventory", "payments", "shipping")}
+    services = {name: running(name) for name in dict.fromkeys(case.service for case in CASES)}
     for service in services.values():
         service.switch(preset="none", seed=0).raise_for_status()
         service.reset()
-    variables = dict.fromkeys(("FLIGHTS_URL", "WEATHER_URL", "REFERENCE_URL", "WORK_URL"), NOWHERE)
+    variables = dict.fromkeys(re.findall(r"\$env\.(\w+)", CONFIG.read_text()), NOWHERE)
     variables |= {f"{name.upper()}_URL": service.url for name, service in services.items()}
     claims = {"sub": "tests", "iss": "https://airgate.example/", "aud": "sample-services", "exp": time.time() + 600}
-    with edge(CONFIG, variables={**variables, "GATEWAY_JWT_SECRET": SECRET}) as port, requests.Session() as session:
+    variables |= {"GATEWAY_JWT_SECRET": SECRET, "GATEWAY_IDENTITY_SECRET": SECRET[::-1]}
+    with edge(CONFIG, variables=variables) as port, requests.Session() as session:
         session.headers["Authorization"] = f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"
         yield Shop(f"http://127.0.0.1:{port}", session, services)
 
@@ -78,7 +80,40 @@ def test_an_order_that_cannot_be_shipped_is_undone(shop: Shop) -> None:
     assert shop.ask("DELETE", RESERVATIONS, "/by-key/k-1").json()["state"] == "released"
     for case in (RESERVATIONS, CHARGES, SHIPMENTS):
         assert shop.perform(case, "o-1", "k-1").status_code == 409
-    assert [service.truth()["net"] for service in shop.services.values()] == [0, 0, 0]
+    assert {service.truth()["net"] for service in shop.services.values()} == {0}
+
+
+OVERVIEW = (RESERVATIONS, CHARGES, SHIPMENTS, GRANTS)
+
+
+def overview(shop: Shop, **params: str) -> Any:
+    return shop.session.get(f"{shop.address}/overview", params=params, timeout=20)
+
+
+def test_an_overview_has_all_that_was_done_for_an_order(shop: Shop) -> None:
+    """By four services, each asked for that order alone; what one did for another order is not in it."""
+    done = {case.name: shop.perform(case, "o-1", "k-1").json() for case in OVERVIEW}
+    shop.perform(CHARGES, "o-2", "k-2")
+    found = overview(shop, order="o-1").json()
+    assert found.pop("_status") == {case.name: {"status": 200} for case in OVERVIEW}
+    assert found == {name: [{"id": each["id"], "state": each["state"]}] for name, each in done.items()}
+    assert overview(shop, order="o-3").json()["charges"] == []
+
+
+def test_an_overview_has_a_hole_where_a_service_fails(shop: Shop) -> None:
+    """And says why; the others' answers stand."""
+    shop.perform(RESERVATIONS, "o-1", "k-1")
+    shop.services["loyalty"].switch(unavailable=1.0).raise_for_status()
+    holes = [found for _ in range(3) if (found := overview(shop, order="o-1").json())["grants"] is None]
+    assert holes, "of three answers one is served, and two are not"
+    assert {found["_status"]["grants"]["status"] for found in holes} == {503}
+    assert {found["reservations"][0]["state"] for found in holes} == {"held"}
+
+
+def test_an_overview_is_of_an_order(shop: Shop) -> None:
+    """Which has to be named; no service is asked otherwise."""
+    assert overview(shop).status_code == 400
+    assert shop.services["inventory"].truth()["served_counts"]["requests"] == 0
 
 
 def test_an_answer_that_is_lost_is_502_or_cut_and_its_effect_is_found(shop: Shop) -> None:

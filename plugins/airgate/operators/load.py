@@ -101,7 +101,12 @@ class TableLoadOperator(BaseOperator):
             *(result.table, result.rows, result.inserted, result.updated, result.dead_lettered),
             " by an earlier try; nothing to do" if result.repeated else "",
         )
-        return result.to_json()
+        report = result.to_json()
+        if self.outlets:
+            from airgate.operators.outlets import describe_load
+
+            describe_load(context, self.outlets, report)
+        return report
 
     def _load(self, context: Context, content: Sequence[str]) -> Load:
         from airgate.data.loads.load import Load

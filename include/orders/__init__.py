@@ -1,0 +1,1 @@
+"""What the example DAGs about orders share."""
