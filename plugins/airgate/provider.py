@@ -37,6 +37,7 @@ def get_provider_info() -> dict[str, Any]:
             {"name": "gateway", "class-name": "airgate.decorators.gateway.gateway_task"},
         ],
         "cli": ["airgate.cli.get_gateway_cli_commands"],
+        "notifications": ["airgate.notifications.CloudEventNotifier"],
         "queues": ["airgate.triggers.redis_queue.RedisStreamQueueProvider"],
         "config": {
             "airgate": {

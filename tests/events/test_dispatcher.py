@@ -112,6 +112,15 @@ class TestLog:
         assert orders.dispatch()["runs"] == 1
         assert orders.told() == ["recent"]
 
+    def test_a_new_dispatcher_keeps_where_it_began(self) -> None:
+        """Though there was nothing for it: what comes from then on is not lost, however late it runs next."""
+        orders, now = dispatched(reach=timedelta(0)), datetime.now(UTC)
+        assert orders.dispatch() == {}
+        orders.tell(event(1), at=now - timedelta(hours=1))
+        orders.tell(event(2))
+        assert orders.dispatch() == {"runs": 1, "dispatched": 1, "entries": 1}
+        assert orders.told() == ["2"]
+
     def test_a_lost_position_is_found_in_its_file(self, caplog: pytest.LogCaptureFixture) -> None:
         """Nothing of the time between is lost, whatever `reach` says."""
         orders, now = dispatched(reach=timedelta(0)), datetime.now(UTC)

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ DAGS = Path(__file__).parent / "dags"
 
 PORTS = {"api-server": 18080, "effects": 18700}
 
+BOOT_PATIENCE = 300.0
+"""Seconds until everything has to be up; a busy machine needs a multiple of the usual thirty."""
 DAG_PATIENCE = 120.0
 """Seconds until Airflow has found the DAGs."""
 
@@ -89,25 +91,31 @@ def kill_server(supervisor: Supervisor, name: str) -> list[int]:
 
 @contextmanager
 def airflow_under_fire(
-    home: Path, dag_ids: tuple[str, ...], service: str = "tests.faults.effects_service"
+    home: Path,
+    dag_ids: tuple[str, ...],
+    service: str = "tests.faults.effects_service",
+    dags: Path = DAGS,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[AirflowUnderFire]:
     """Start everything, give it when the DAGs can be run, and stop every process at the end, whatever happens.
 
     Args:
         home: folder for all it writes.
-        dag_ids: the DAGs of `DAGS` that have to be there.
+        dag_ids: the DAGs that have to be there.
         service: module of the service that counts and kills.
+        dags: the folder that they are in.
+        settings: of Airflow, beside the usual ones.
 
     Raises:
         Failed: it did not come up.
     """
-    layout = Layout(Path(__file__).resolve().parents[2], home.resolve(), DAGS)
+    layout = Layout(Path(__file__).resolve().parents[2], home.resolve(), dags)
     with Ownership(layout.home):
         marks.sweep(layout.home)
         chosen = ports.choose(PORTS)
         credentials = Credentials.kept(layout.home)
         effects = f"http://{LOOPBACK}:{chosen['effects']}"
-        variables = _environment(layout, chosen, credentials, effects)
+        variables = _environment(layout, chosen, credentials, effects) | (settings or {})
         counting = Program(
             "effects",
             (sys.executable, "-m", service, str(chosen["effects"]), str(layout.home)),
@@ -120,7 +128,7 @@ def airflow_under_fire(
             database.make(layout.metadata, variables)
             supervisor.start()
             supervisor.launch(early)
-            wait_healthy(supervisor, early)
+            wait_healthy(supervisor, early, BOOT_PATIENCE)
             airflow.sign_in("admin", credentials.admin_password)
             wait_for_dags(airflow, dag_ids)
             yield AirflowUnderFire(layout.home, airflow, effects, supervisor)

@@ -142,6 +142,28 @@ def test_a_repeated_step_tells_the_very_same_event(payments: Payments, again: st
     assert payments.effects == 2
 
 
+def test_a_pivot_that_was_found_done_is_told_once_its_task_succeeds(payments: Payments) -> None:
+    """Its answer was lost for good, and the service was asked: cleared, it is not repeated, and told."""
+
+    def shipped_later(run: SagaRun) -> None:
+        if run.states().get("ship") == "failed":
+            payments.behave()
+
+    def define(order: Any) -> None:
+        order.step("ship", charge(), pivot=True, lookup=FIND, retries=0, outlets=[ORDERS])
+        order.step("notify", charge(), retriable=True)
+
+    payments.misbehave(failed_after=1)
+    run = SagaRun.asked_for(order_dag(define)).go(shipped_later)
+    assert run.steps() == {"ship": "done", "notify": "not sent"}
+    assert told(run) == []
+    run.clear("ship")
+    run.go()
+    [event] = told(run)
+    assert event.id == run.step("ship")["key"]
+    assert payments.effects == 2
+
+
 @task(task_id="code", outlets=[ORDERS])
 def charge_in_code() -> Any:
     """A step of one's own."""
@@ -224,7 +246,9 @@ def test_each_order_of_a_mapped_saga_has_events_of_its_own(payments: Payments) -
 
     @saga(**PROMPT)
     def each(steps: Any, card: str) -> None:
-        steps.step("pay", lambda card: charge(card, order="mapped"), inputs={"card": card}, outlets=[ORDERS], **CANCELLED)
+        steps.step(
+            "pay", lambda card: charge(card, order="mapped"), inputs={"card": card}, outlets=[ORDERS], **CANCELLED
+        )
 
     with DAG("orders_told", schedule=None) as dag:
         each.expand(card=cards())

@@ -122,20 +122,22 @@ class DispatchEventsOperator(BaseOperator):
         from airgate.events.parking import Parking
         from airgate.events.positions import DispatcherPosition
 
+        ti = context["ti"]
+        if ti.map_index is not None and ti.map_index >= 0:
+            raise ValueError(
+                "a dispatcher is not mapped: its position belongs to its task; write a task for each asset"
+            )
         check_routes(self.to)  # what templates made of it
-        try:
-            rows = context["inlet_events"][self.asset]
-            positions = DispatcherPosition(context, self.asset)
-        except KeyError:
-            # Of a mapped task Airflow knows what stands in partial() and nothing that its operator adds later.
-            raise ValueError(f"a mapped dispatcher needs inlets=[{self.asset.name}] in partial()") from None
+        positions, parking = DispatcherPosition(context, self.asset), Parking(ti)
+        position = positions.load()
+        if position is None:
+            position = self._beginning(context)
+            positions.save(position)
         counts = Counter[str]()
-        log = AssetLog(rows, self.asset.uri or self.asset.name)
-        steps = Dispatching(log, self.to, self.batch, self.lookback, _now, counts).steps(
-            positions.load() or self._beginning(context)
-        )
+        log = AssetLog(context["inlet_events"][self.asset], self.asset.uri or self.asset.name)
+        steps = Dispatching(log, self.to, self.batch, self.lookback, _now, counts).steps(position)
         try:
-            self._carry_out(steps, positions, Parking(context["ti"]))
+            self._carry_out(steps, positions, parking)
         finally:
             self.log.info("%s", ", ".join(f"{name} {count}" for name, count in sorted(counts.items()) if count) or "-")
         if counts["gone"]:
