@@ -1,4 +1,4 @@
-"""How long an order takes through the gateway: ``python -m tests.integration.measuring_orders [ORDERS]``.
+"""How long an order takes through the gateway: ``PYTHONPATH=.:scripts python -m tests.integration.measuring_orders``.
 
 One client orders again and again, each time by one request that waits for the result. Told are median and 95th
 percentile, in seconds from the request: to the start of the first task, and to the answer with the result. The
