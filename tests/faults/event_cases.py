@@ -60,17 +60,18 @@ def telling(feed: str, count: int, seed: int, *, poison: int, params: bool) -> T
     return Telling(feed, tuple(record for _, record in places), frozenset(record["id"] for record in good), len(bad))
 
 
-def kills(rounds: int, seed: int) -> list[tuple[str, float]]:
+def kills(rounds: int, seed: int, longest: float = 8.0) -> list[tuple[str, float]]:
     """Draw servers to be killed, each as often as the others, and how many seconds after the last one was back.
 
     Args:
         rounds: How often each.
         seed: The same one gives the same kills.
+        longest: Of these seconds.
     """
     draw = random.Random(f"kills {seed}")
     servers = [server for _ in range(rounds) for server in SERVERS]
     draw.shuffle(servers)
-    return [(server, draw.uniform(2.0, 8.0)) for server in servers]
+    return [(server, draw.uniform(2.0, longest)) for server in servers]
 
 
 def _event(name: str, number: int) -> dict[str, Any]:

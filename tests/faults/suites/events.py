@@ -188,6 +188,7 @@ def run_suite(
     *,
     batch: int = 100,
     every: float = 1.0,
+    longest: float = 8.0,
     patience: float = 1800.0,
 ) -> dict[str, Any]:
     """Tell, kill, and count in a fresh Airflow; give the summary.
@@ -200,6 +201,7 @@ def run_suite(
         say: Told each line.
         batch: Events of a batch.
         every: Seconds between the chunks in which events are told.
+        longest: Seconds from one server's return to the next kill, at most.
         patience: Seconds from the last kill to the last effect.
     """
     began = time.monotonic()
@@ -211,7 +213,7 @@ def run_suite(
     with airflow_under_fire(home, (*DISPATCHERS, *TAKERS), "tests.faults.events_service", DAGS, settings) as stack:
         fire = Fire(stack, tellings, say)
         fire.tell()
-        plan = kills(rounds, seed)
+        plan = kills(rounds, seed, longest)
         for number, (server, pause) in enumerate(plan, 1):
             fire.kill(server, pause, every, CHUNKS * number // (len(plan) + 1))
         while fire.tell():
@@ -256,7 +258,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="airgate-faults-") as folder:
             home = options.home or Path(folder) / "home"
-            total = run_suite(home, (options.runs, options.single), options.kills, options.seed, say, every=2.0)
+            total = run_suite(
+                home, (options.runs, options.single), options.kills, options.seed, say, every=2.0, longest=30.0
+            )
     except Interrupted as interrupted:
         return interrupted.exit_code
     return 0 if total["held"] and total["hit"] == total["kills"] else 1
