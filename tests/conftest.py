@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.scripted_server import ScriptedServer
 
@@ -23,18 +25,27 @@ _ROOMS_OF_STACKS = frozenset({"browser", "faults", "integration", "packaging"})
 """Their tests start whole stacks, on ports of their own: one after the other."""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say which tests one process runs, of several (``-n 2 --dist loadgroup``): those of a file, or all with stacks.
+class Scheduling(LoadScopeScheduling):
+    """Of several processes (``-n 2``) one runs all tests with stacks; the others get the rest, file by file."""
 
-    The stacks come first: nothing that is left for the end takes as long as they do.
-    """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        path = item.path.relative_to(_ROOT)
-        name = "stacks" if path.parts[0] in _ROOMS_OF_STACKS else str(path)
-        item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: item.path.relative_to(_ROOT).parts[0] not in _ROOMS_OF_STACKS)
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "stacks" if _needs_stack(Path(file)) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Take that one, whatever ``--dist`` says."""
+    config.option.loadscopereorder = False  # the order below counts
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the stacks: nothing that is left for the end takes as long as they do."""
+    items.sort(key=lambda item: not _needs_stack(item.path.relative_to(_ROOT.parent)))
+
+
+def _needs_stack(file: Path) -> bool:
+    return file.parts[1] in _ROOMS_OF_STACKS
 
 
 @pytest.fixture
