@@ -178,6 +178,17 @@ def cases(*, concurrent: bool) -> dict[str, Any]:
         [done] = [each for each in session.scalars(select(TriggererCallback)) if "key-unheard" in str(each.data)]
         done.handle_event(TriggerEvent({"state": "success", "body": "no job"}), session)
     noted("unheard once more", lambda: end("unheard"))
+    with create_session(scoped=False) as session:
+        [done] = [each for each in session.scalars(select(TriggererCallback)) if "key-unheard" in str(each.data)]
+        done.handle_event(TriggerEvent({"state": "running"}), session)
+    came["looks for unheard"] = []
+    for _ in range(2):
+        end("unheard")
+        with create_session(scoped=False) as session:
+            looks = [
+                each.state for each in session.scalars(select(TriggererCallback)) if "key-unheard" in str(each.data)
+            ]
+        came["looks for unheard"].append(sorted(looks))
     nothing: dict[str, dict[str, Any]] = {
         "over": {"over": True},
         "alone": {"cancel": None},

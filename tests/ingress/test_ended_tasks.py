@@ -86,6 +86,11 @@ def test_it_is_looked_for_again_when_the_task_is_ended_again_and_not_before(came
     assert came["unheard once more"] == ["key-unheard"]
 
 
+def test_a_task_that_is_ended_while_a_triggerer_looks_is_looked_at_once_more(came: dict[str, Any]) -> None:
+    """The triggerer may have seen it running a moment before."""
+    assert came["looks for unheard"] == [["queued", "running"]] * 2
+
+
 def test_what_goes_wrong_does_not_keep_airflow_from_ending_the_task(came: dict[str, Any]) -> None:
     assert came["broken"] == []
     assert came["broken is"] == "failed"

@@ -40,6 +40,8 @@ _TRIGGER = f"{JobTrigger.__module__}.{JobTrigger.__qualname__}"
 _ENDED = (TaskInstanceState.FAILED, TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED)
 _ORDERS = UUID("6a3a2f0e-4a0c-4c55-9f0e-0b6f5d6f3c11")
 """Names of orders are made below it: the same job of the same task is ordered to end once."""
+_LOOKS = 3
+"""Orders for one job that is not known yet, at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +185,29 @@ def _one_by_one(ended: EndedTask, task_id: str) -> Iterator[None]:
         )
 
 
+def _place_of(named: list[Any], job: LeftJob, session: Session) -> tuple[UUID | None, Callback | None]:
+    """The id of an order, and the row that it has already; None where such an order is on its way.
+
+    One that was looked for in vain, or was left to a task that ran again, may be there now. A triggerer that is just
+    looking may have seen that the task runs, a moment before it was ended: behind it comes another look.
+    """
+    again = {CallbackState.FAILED} if job.known else {CallbackState.FAILED, CallbackState.SUCCESS}
+    for number in range(_LOOKS):
+        order_id = uuid5(_ORDERS, json.dumps([*named, number] if number else named, sort_keys=True))
+        order = session.get(Callback, order_id)
+        if order is None or order.state in again:
+            return order_id, order
+        if job.known or order.state != CallbackState.RUNNING:
+            break
+    return None, None
+
+
 def _order(ended: EndedTask, job: LeftJob, session: Session) -> bool:
     """Store one order, if it is not there yet."""
     conn_id = job.how["gateway_conn_id"]
     named = [ended.dag_id, ended.run_id, job.task_id, job.map_index, conn_id, job.how.get("handle", job.name)]
-    order_id = uuid5(_ORDERS, json.dumps(named, sort_keys=True))
-    order = session.get(Callback, order_id)
-    # One that was looked for in vain, or was left to a task that ran again, may be there now.
-    again = {CallbackState.FAILED} if job.known else {CallbackState.FAILED, CallbackState.SUCCESS}
-    if order is not None and order.state not in again:
+    order_id, order = _place_of(named, job, session)
+    if order_id is None:
         return False
     index = "" if job.map_index < 0 else f"[{job.map_index}]"
     task = f"{ended.dag_id}.{job.task_id}{index} ({ended.run_id})"
