@@ -124,7 +124,7 @@ def test_runs_follow_one_another_and_wait_in_the_triggerer(shop: Shop, tmp_path:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=240,
         check=False,
     )
     last = [line for line in done.stdout.splitlines() if line.startswith("came: ")]
