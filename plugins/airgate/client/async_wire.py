@@ -21,6 +21,7 @@ from yarl import URL
 from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding, codings
 from airgate.client.effects import Reply, Send
 from airgate.client.gateway import Gateway
+from airgate.client.gathered import Gathered
 from airgate.client.message import Response, headers_of
 from airgate.client.outgoing import SourceFailed, headers_for, origin_of, pieces_of
 from airgate.client.proxies import credentials, proxy_for, without_credentials
@@ -104,17 +105,16 @@ class AsyncWire:
         if exceeds(headers, limit, request.method):
             begun.close()
             return Unusable(begun.status, beyond_limit(limit))
-        body = bytearray()
+        body = Gathered(limit)
         try:
             async for piece in source.pieces():
-                body += piece
-                if limit and len(body) > limit:
+                if not body.add(piece):
                     return Unusable(begun.status, beyond_limit(limit))
         except BrokenOff as broken:
             return broken.outcome
         finally:
             await source.close()
-        return Response(begun.status, headers, bytes(body), request.method, request.safe_url)
+        return Response(begun.status, headers, body.whole(), request.method, request.safe_url)
 
     async def _begin(self, effect: Send) -> aiohttp.ClientResponse | NotSent | Unanswered:
         """Send the request and take in the answer's headers."""

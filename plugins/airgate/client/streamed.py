@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from types import TracebackType
 from typing import Any, Protocol
 
+from airgate.client.gathered import Gathered
 from airgate.client.message import Response
 from airgate.policy.errors import DeadlineExceeded, GatewayError, InvalidResponse, OutcomeUnknown, Unavailable
 from airgate.policy.idempotency import SAFE_METHODS
@@ -110,10 +111,8 @@ class _Streamed(Response):
             raise RuntimeError("the body of this answer was read already; keep what iter_bytes gives, or use .bytes")
         self.reading.began = True
 
-    def _bounded(self, body: bytearray) -> None:
-        limit = self.reading.limit
-        if limit and len(body) > limit:
-            raise self.invalid(f"the answer has more than {limit} bytes, the connection's max_response_bytes")
+    def _too_large(self) -> InvalidResponse:
+        return self.invalid(f"the answer has more than {self.reading.limit} bytes, the connection's max_response_bytes")
 
     def _error(self, broken: BrokenOff) -> GatewayError:
         kind: type[GatewayError] = Unavailable if self.method in SAFE_METHODS else OutcomeUnknown
@@ -150,15 +149,15 @@ class StreamedResponse(_Streamed):
             GatewayError: It does not come in whole, or is larger than allowed.
         """
         if self.reading.content is None:
-            body = bytearray()
+            body = Gathered(self.reading.limit)
             pieces = self.iter_bytes()
             try:
                 for piece in pieces:
-                    body += piece
-                    self._bounded(body)
+                    if not body.add(piece):
+                        raise self._too_large()
             finally:
                 self.close()
-            self.reading.content = Bytes(body)
+            self.reading.content = body.whole()
         return self.reading.content
 
     @bytes.setter  # noqa: A003
@@ -234,14 +233,14 @@ class AsyncStreamedResponse(_Streamed):
             GatewayError: It does not come in whole, or is larger than allowed.
         """
         if self.reading.content is None:
-            body = bytearray()
+            body = Gathered(self.reading.limit)
             try:
                 async for piece in self.aiter_bytes():
-                    body += piece
-                    self._bounded(body)
+                    if not body.add(piece):
+                        raise self._too_large()
             finally:
                 await self.aclose()
-            self.reading.content = Bytes(body)
+            self.reading.content = body.whole()
         return self.reading.content
 
     async def aiter_bytes(self) -> AsyncIterator[Bytes]:

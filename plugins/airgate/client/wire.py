@@ -17,6 +17,7 @@ from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding, coding
 from airgate.client.connections import NoConnection, Pools, current
 from airgate.client.effects import Reply, Send
 from airgate.client.gateway import Gateway
+from airgate.client.gathered import Gathered
 from airgate.client.message import Response, headers_of
 from airgate.client.outgoing import SourceFailed, headers_for, origin_of, pieces_of
 from airgate.client.proxies import proxy_for
@@ -85,17 +86,16 @@ class Wire:
             if exceeds(headers, limit, request.method):
                 source.leave()
                 return Unusable(begun.status, beyond_limit(limit))
-            body = bytearray()
+            body = Gathered(limit)
             try:
                 for piece in source.raw_pieces():
-                    body += piece
-                    if limit and len(body) > limit:
+                    if not body.add(piece):
                         return Unusable(begun.status, beyond_limit(limit))
             except BrokenOff as broken:
                 return broken.outcome
             finally:
                 source.leave()
-            return Response(begun.status, headers, bytes(body), request.method, request.safe_url)
+            return Response(begun.status, headers, body.whole(), request.method, request.safe_url)
         finally:
             if watch is not None and not kept:
                 watchdog.end(watch)

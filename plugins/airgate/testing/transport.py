@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airgate.client.codings import DamagedCoding, Decoder, UnknownCoding, codings
 from airgate.client.effects import Reply
+from airgate.client.gathered import Gathered
 from airgate.client.message import Request, Response, headers_of
 from airgate.client.outgoing import headers_for, origin_of
 from airgate.policy.outcome import Unanswered, Unusable
@@ -34,16 +35,15 @@ def received(answer: Answer, request: Request, limit: int) -> Reply:
     from airgate.client.wire import beyond_limit  # it brings the HTTP library, which a session has loaded by now
 
     headers = headers_of(answer.headers.items())
-    body = bytearray()
+    body = Gathered(limit)
     try:
         decoder = Decoder(codings(headers))
         for piece in decoder.feed(b"" if request.method == "HEAD" else answer.body):
-            body += piece
-            if limit and len(body) > limit:
+            if not body.add(piece):
                 return Unusable(answer.status, beyond_limit(limit))
         decoder.finish()
     except UnknownCoding as error:
         return Unusable(answer.status, f"the answer has {error}")
     except DamagedCoding:
         return Unanswered("the answer broke off")
-    return Response(answer.status, headers, bytes(body), request.method, request.safe_url)
+    return Response(answer.status, headers, body.whole(), request.method, request.safe_url)

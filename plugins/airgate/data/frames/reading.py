@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -132,11 +131,11 @@ class _Part:
 
     def tables(self, columns: Sequence[str] | None, rows: int | None) -> Iterator[pa.Table]:
         """Its records, cut as ``rows`` says, with those of the columns that it has."""
-        file = pq.ParquetFile(io.BytesIO(self._content()))
+        file = pq.ParquetFile(pa.BufferReader(self._content()))
         names = file.schema_arrow.names
         inside = None if columns is None else [name for name in columns if name in names]
         if rows is None or not file.metadata.num_rows:
-            yield self._with_folders(file.read(columns=inside), columns)
+            yield self._with_folders(file.read(columns=inside, use_threads=False), columns)
             return
         for batch in file.iter_batches(batch_size=rows, columns=inside):
             yield self._with_folders(pa.Table.from_batches([batch]), columns)

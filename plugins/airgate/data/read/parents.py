@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +74,7 @@ def _tables(manifests: Sequence[Manifest], open_folder: OpenFolder, columns: Seq
                     f"{folder.uri}/{part.name} is not the file of its manifest any more: run the task that made it, "
                     "and then this one, again"
                 )
-            file = pq.ParquetFile(io.BytesIO(content))
+            file = pq.ParquetFile(pa.BufferReader(content))
             if missing := [name for name in columns if name not in file.schema_arrow.names]:
                 raise ValueError(
                     f"the parents in {manifest.path} have no column {', '.join(missing)}; they have "
