@@ -43,7 +43,8 @@ def refuse_spent(request: Request) -> None:
     Raises:
         OutcomeUnknown: What became of that attempt is not known to be nothing.
     """
-    if isinstance(request.body, Upload) and request.body.spent:
+    body = request.body
+    if body is not None and not isinstance(body, bytes) and body.spent:
         raise OutcomeUnknown(
             "its body is a stream that an earlier attempt has read, so it cannot be sent again; a StreamBody can be",
             method=request.method,
@@ -58,12 +59,15 @@ def headers_for(request: Request) -> dict[str, str]:
     Raises:
         ValueError: Method, address or a header cannot be sent. It names no value: that may be a secret.
     """
-    where = f"{request.method} {request.safe_url} cannot be sent"
+
+    def refusal(reason: str) -> ValueError:
+        return ValueError(f"{request.method} {request.safe_url} cannot be sent: {reason}")
+
     if not _TOKEN.fullmatch(request.method):
-        raise ValueError(f"{where}: InvalidMethod")
+        raise refusal("InvalidMethod")
     for name, value in request.headers.items():
         if not _TOKEN.fullmatch(name) or not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise ValueError(f"{where}: InvalidHeader, {name!r} must be of ASCII characters without line breaks")
+            raise refusal(f"InvalidHeader, {name!r} must be of ASCII characters without line breaks")
     headers = {"User-Agent": AGENT, "Accept-Encoding": ACCEPTED, "Accept": "*/*", **request.headers}
     names = {name.lower() for name in request.headers}
     if len(headers) != len(request.headers) + 3 or names & {"user-agent", "accept-encoding", "accept"}:
@@ -71,10 +75,10 @@ def headers_for(request: Request) -> dict[str, str]:
             name: value for name, value in headers.items() if name in request.headers or name.lower() not in names
         }
     if "expect" in names:
-        raise ValueError(f"{where}: Expect is not supported, leave it out")
+        raise refusal("Expect is not supported, leave it out")
     body = request.body
     if "content-length" in names or "transfer-encoding" in names:
-        raise ValueError(f"{where}: the body tells its length itself, leave Content-Length and Transfer-Encoding out")
+        raise refusal("the body tells its length itself, leave Content-Length and Transfer-Encoding out")
     if body is None:
         if request.method not in {"GET", "HEAD", "OPTIONS", "TRACE"}:  # as aiohttp does it
             headers["Content-Length"] = "0"

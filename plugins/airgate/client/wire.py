@@ -88,7 +88,7 @@ class Wire:
                 return Unusable(begun.status, beyond_limit(limit))
             body = Gathered(limit)
             try:
-                for piece in source.raw_pieces():
+                for piece in source.raw_pieces(waiting=False):
                     if not body.add(piece):
                         return Unusable(begun.status, beyond_limit(limit))
             except BrokenOff as broken:
@@ -176,15 +176,18 @@ class Incoming:
         self._watch = watch
         self._patience = patience
 
-    def raw_pieces(self) -> Iterator[bytes]:
+    def raw_pieces(self, *, waiting: bool = True) -> Iterator[bytes]:
         """The body without content codings.
+
+        Args:
+            waiting: Whether somebody waits for each piece; otherwise those of an announced length come in large ones.
 
         Raises:
             BrokenOff: It does not come in whole.
         """
-        read, watch, feed = self._answer.read1, self._watch, self._decoder.feed
+        watch, feed = self._watch, self._decoder.feed
         try:
-            while chunk := read(_CHUNK):
+            while chunk := self._next(waiting=waiting):
                 yield from feed(chunk)
                 if watch is not None and (watch.expired or time.monotonic() > watch.ends):
                     raise BrokenOff(Unanswered(LATE), late=True)
@@ -200,6 +203,10 @@ class Incoming:
             silent = isinstance(error, urllib3.exceptions.ReadTimeoutError)
             said = f"silence for {self._patience:g} s within the answer" if silent else "the answer broke off"
             raise BrokenOff(Unanswered(said)) from None
+
+    def _next(self, *, waiting: bool) -> bytes:
+        left = self._answer.length_remaining
+        return self._answer.read1(_CHUNK) if waiting or not left else self._answer.read(min(left, _SLICE))
 
     def pieces(self) -> Iterator[bytes]:
         """The same; gives the connection up at the end."""
