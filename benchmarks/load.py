@@ -296,7 +296,7 @@ def main() -> None:
     """Measure all variants in turn and print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object a line and figure")
-    parser.add_argument("--runs", type=int, default=3, help="of each variant")
+    parser.add_argument("--runs", type=int, default=5, help="of each variant")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants (default: all)")
     parser.add_argument("--variant", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()

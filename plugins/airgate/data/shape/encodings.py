@@ -21,7 +21,8 @@ def encodings(schema: pa.Schema) -> Encodings:
 
     Text: a dictionary, which the writer gives up where values seldom repeat. Whole numbers, dates and times: the
     differences between neighbours, in as few bits as they need (``DELTA_BINARY_PACKED``, Parquet 2.0), which are also
-    the smaller files. Others, such as floating-point numbers, as they are. Numbers seldom repeat, and a dictionary of
+    the smaller files. Others as they are: ``BYTE_STREAM_SPLIT`` would make floating-point numbers smaller, but not
+    every reader knows it, Spark's vectorized one among them (SPARK-56894). Numbers seldom repeat, and a dictionary of
     them takes as long as all the rest. Measured; ``docs/tuning.md`` has the figures.
     """
     flat = [field for field in schema if "." not in field.name]  # a dot would name a member of a struct
