@@ -130,7 +130,7 @@ class Kept:
             return
         new = self.path.with_suffix(".new")
         with new.open("w") as file:
-            json.dump(state, file)
+            file.write(json.dumps(state))
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.path)

@@ -12,6 +12,7 @@ import logging
 import random
 import re
 from collections.abc import Callable, Collection, Generator
+from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from airgate.client.admission import Admission, Shared
@@ -284,8 +285,12 @@ _VARIABLE = re.compile(r"^(?!v\d+$)(?=.*\d).*$")
 
 def route_of(url: str) -> str:
     """A path template for a URL that came without one: segments with a digit become ``{}``, versions stay."""
-    segments = urlsplit(url).path.split("/")
-    return "/".join("{}" if _VARIABLE.match(segment) else segment for segment in segments)
+    return _template_of(urlsplit(url).path)
+
+
+@lru_cache(maxsize=256)
+def _template_of(path: str) -> str:
+    return "/".join("{}" if _VARIABLE.match(segment) else segment for segment in path.split("/"))
 
 
 def _redirect(response: Response, request: Request, expect: Collection[int] | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -159,14 +160,8 @@ def join_url(
         ValueError: When the path is a URL of its own, leaves the gateway's prefix, has an unfilled placeholder or a
             fragment, or when a value is none that a URL can hold.
     """
-    if urlsplit(path).netloc or urlsplit(path).scheme:
-        raise ValueError(f"path must be relative to the gateway, not the address {redact_url(path)!r}")
-    if "#" in path:
-        raise ValueError(
-            f"path {redact_url(path)!r} must not contain '#', behind which nothing is sent; escape it: %23"
-        )
-    bare, _, query = path.partition("?")
-    bare = _filled(path, bare, path_params or {})
+    template, query, names = _parts(path)
+    bare = _filled(path, template, names, path_params) if path_params or names else template
     # A server may read these escapes as what they stand for, and parameters of a segment (RFC 3986, 3.3) as nothing.
     segments = unquote(bare).replace("\\", "/").split("/")
     if climbing := {".", ".."} & {segment.partition(";")[0] for segment in segments}:
@@ -181,17 +176,32 @@ _MARK = b"\xef\xbb\xbf"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-def _filled(path: str, bare: str, path_params: Mapping[str, Any]) -> str:
-    values = {name: quote(text_of(f"path_params: {name!r}", value), safe="") for name, value in path_params.items()}
-    for name, value in values.items():
-        if value in {"", ".", ".."}:
-            raise ValueError(f"path parameter {name!r} must be a path segment, not {value!r}")
-    names = _PLACEHOLDER.findall(bare)
+@lru_cache(maxsize=256)
+def _parts(path: str) -> tuple[str, str, tuple[str, ...]]:
+    """The path without its query, the query, and the names of its placeholders: few paths are called many times."""
+    split = urlsplit(path)
+    if split.netloc or split.scheme:
+        raise ValueError(f"path must be relative to the gateway, not the address {redact_url(path)!r}")
+    if "#" in path:
+        raise ValueError(
+            f"path {redact_url(path)!r} must not contain '#', behind which nothing is sent; escape it: %23"
+        )
+    template, _, query = path.partition("?")
+    names = tuple(_PLACEHOLDER.findall(template))
     # Names only, and no more of what str.format understands: a width could be any number of bytes.
-    if bare.count("{") != len(names) or bare.count("}") != len(names):
+    if template.count("{") != len(names) or template.count("}") != len(names):
         raise ValueError(
             f"path {redact_url(path)!r} has a brace that is no placeholder such as {{name}}; escape it: %7B"
         )
+    return template, query, names
+
+
+def _filled(path: str, bare: str, names: tuple[str, ...], path_params: Mapping[str, Any] | None) -> str:
+    given = path_params or {}
+    values = {name: quote(text_of(f"path_params: {name!r}", value), safe="") for name, value in given.items()}
+    for name, value in values.items():
+        if value in {"", ".", ".."}:
+            raise ValueError(f"path parameter {name!r} must be a path segment, not {value!r}")
     if missing := [name for name in names if name not in values]:
         raise ValueError(f"path {redact_url(path)!r} has a placeholder without a value in path_params: {missing[0]!r}")
     return _PLACEHOLDER.sub(lambda place: values[place[1]], bare)

@@ -82,8 +82,10 @@ def _items(text: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _number(value: str | None) -> float | None:
+    if not value:
+        return None
     try:
-        number = float((value or "").split(",")[0])
+        number = float(value.split(",")[0])
     except ValueError:
         return None
     return number if 0 <= number < 1e15 else None

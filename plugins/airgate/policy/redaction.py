@@ -87,6 +87,7 @@ def redact_sent_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value if is_harmless_header(name) else MASK for name, value in headers.items()}
 
 
+@lru_cache(maxsize=16)  # a call asks several times for that of its own
 def redact_url(url: str) -> str:
     """The URL without user information and with the values of secret query parameters masked.
 

@@ -193,7 +193,7 @@ class DbApiWarehouse:
         batch: list[dict[str, Any]] = []
         start, inserted, updated = 0, 0, 0
         dead_letters = self._qualified(f"{load.table}_dead_letters")
-        refused = RefusedRows(self, load, dead_letters, lambda place: batch[place - start], None, {})
+        refused = RefusedRows(self, load, dead_letters, lambda place: batch[place - start], None, dict)
         with closing(SeenKeys(load)) as keys:
             for table in tables:
                 batch = plain(table.select(names)).to_pylist()

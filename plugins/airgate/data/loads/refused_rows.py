@@ -24,7 +24,7 @@ class RefusedRows:
         table: Name of the dead-letter table as SQL takes it.
         record: Gives the row at a place of the load.
         rows: How many the load has; None while that is not known, when only the end can tell a share.
-        types: Columns of the table -> their types.
+        types: Gives the columns of the table -> their types.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class RefusedRows:
         table: str,
         record: Callable[[int], Mapping[str, Any]],
         rows: int | None,
-        types: Mapping[str, str],
+        types: Callable[[], Mapping[str, str]],
     ) -> None:
         self._sql, self._load, self._table, self._record = sql, load, table, record
         self._rows, self._types = rows, types
@@ -51,7 +51,7 @@ class RefusedRows:
             return
         self.places.add(place)
         record = self._record(place)
-        self._first = self._first or (place, f"{reason}{blame(reason, record, self._types)}")
+        self._first = self._first or (place, f"{reason}{blame(reason, record, self._types())}")
         if self._rows is not None or not self._load.max_dead_letter_share:
             self.check(self._rows or 0)
         self._write(reason, record)

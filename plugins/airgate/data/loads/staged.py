@@ -93,8 +93,10 @@ def _append(dialect: Dialect, load: Load, columns: Mapping[str, str], coming: Co
 
 def _refused(dialect: Dialect, load: Load, coming: Coming, rows: int | None) -> RefusedRows:
     dead_letters = qualified(f"{load.table}_dead_letters")
-    types = dialect.columns(load.table)
-    return RefusedRows(dialect, load, dead_letters, lambda place: record(dialect, coming, place), rows, types)
+    return RefusedRows(
+        *(dialect, load, dead_letters, lambda place: record(dialect, coming, place), rows),
+        types=lambda: dialect.columns(load.table),
+    )
 
 
 def _result(load: Load, rows: int, inserted: int, updated: int, refused: RefusedRows) -> LoadResult:
