@@ -35,6 +35,16 @@ def test_a_task_that_was_ended_while_it_submitted_ends_its_job(at: Farm, context
     assert at.only().state == "cancelled"
 
 
+@pytest.mark.parametrize("run", ["failed", "success"])
+def test_a_task_that_was_started_in_a_run_that_has_ended_ends_its_job(at: Farm, context: Any, run: str) -> None:  # noqa: F811
+    """As a scheduler does that had it in its hands while the run was marked."""
+    says(context, "running")
+    context["ti"].get_dagrun_state = lambda dag_id, run_id: {("d", "r"): run}[dag_id, run_id]
+    with pytest.raises(AirflowFailException, match=f"job-1: the run was marked {run}"):
+        task().execute(context)
+    assert at.only().state == "cancelled"
+
+
 @pytest.mark.parametrize("state", ["running", "restarting"])
 def test_a_task_that_goes_on_or_was_cleared_is_deferred(at: Farm, context: Any, state: str) -> None:  # noqa: F811
     says(context, state)

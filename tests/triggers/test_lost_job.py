@@ -53,6 +53,7 @@ def states(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
         return {"r": {"t": told.pop(0) if len(told) > 1 else told[0]}}
 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(ask))
+    monkeypatch.setattr(RuntimeTaskInstance, "get_dagrun_state", staticmethod(lambda dag_id, run_id: "running"))
     return told
 
 
@@ -156,6 +157,19 @@ def test_the_job_of_a_task_that_was_cleared_is_left_to_it(
     assert asyncio.run(end_lost_job(**order(**fields))) == "d.t (r): runs again, and sees to its job itself"
     assert at.only().cancels == 0
     assert at.requests == []
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "deferred", "up_for_retry"])
+@pytest.mark.parametrize("run", ["failed", "success"])
+def test_no_task_of_a_run_that_has_ended_keeps_its_job(
+    at: Farm, instant: InstantTime, monkeypatch: pytest.MonkeyPatch, states: list[str | None], run: str, state: str
+) -> None:
+    """A scheduler that had the task in its hands while its run was marked has put it back in line."""
+    at.submit("k", {})
+    states[:] = [state]
+    monkeypatch.setattr(RuntimeTaskInstance, "get_dagrun_state", staticmethod(lambda dag_id, run_id: run))
+    assert asyncio.run(end_lost_job(**order())).endswith("found by its key, cancelled, as the task was ended")
+    assert at.only().state == "cancelled"
 
 
 def test_a_task_that_is_cleared_while_its_job_is_looked_for_keeps_it(

@@ -10,6 +10,12 @@ log = logging.getLogger(__name__)
 
 ENDED = frozenset({"failed", "success", "skipped", "removed"})
 """States of a task instance in which nobody waits for its job."""
+RUN_ENDED = frozenset({"failed", "success"})
+"""States of a run in which none of its tasks has a job to wait for.
+
+A scheduler that handles a task in the very moment in which its run is ended may put it back in line, or even start it,
+where no rows are locked, as with SQLite: it writes what it has decided by an earlier state. Only the run tells then.
+"""
 
 
 def state_of(ask: Callable[..., Any], dag_id: str, run_id: str, task_id: str, map_index: int) -> str | None:
@@ -30,3 +36,19 @@ def state_of(ask: Callable[..., Any], dag_id: str, run_id: str, task_id: str, ma
     states = dict(told.get(run_id) or {})
     name = task_id if map_index < 0 else f"{task_id}_{map_index}"
     return str(states[name] or "") if name in states else None
+
+
+def run_state_of(ask: Callable[..., Any], dag_id: str, run_id: str) -> str | None:
+    """The state of a run; None where there is none, or Airflow does not tell.
+
+    Args:
+        ask: ``get_dagrun_state`` of a running task, or of their class.
+        dag_id: Of its DAG.
+        run_id: Of the run.
+    """
+    try:
+        state = ask(dag_id=dag_id, run_id=run_id)
+        return str(getattr(state, "value", state))
+    except Exception as error:
+        log.warning("Airflow did not tell how the run %s of %s stands: %s", run_id, dag_id, error)
+        return None

@@ -21,12 +21,18 @@ def for_others(hook: GatewayHook, protocol: JobProtocol) -> Mapping[str, Any] | 
         return None
 
 
-def state_of(ti: Any) -> str | None:
-    """How Airflow says that a task instance stands, None where it does not tell."""
+def ending_of(ti: Any) -> str | None:
+    """How Airflow says that a task instance was ended, in words; None where it goes on, or Airflow does not tell."""
     ask = getattr(ti, "get_task_states", None)
     if ask is None:
         return None
-    return task_states.state_of(ask, ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
+    map_index = -1 if ti.map_index is None else ti.map_index
+    state = task_states.state_of(ask, ti.dag_id, ti.run_id, ti.task_id, map_index)
+    if state in task_states.ENDED:
+        return f"the task was marked {state}"
+    ask = getattr(ti, "get_dagrun_state", None)
+    run = None if ask is None else task_states.run_state_of(ask, ti.dag_id, ti.run_id)
+    return f"the run was marked {run}" if run in task_states.RUN_ENDED else None
 
 
 def is_final(error: BaseException, ti: Any) -> bool:

@@ -14,11 +14,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from airgate.client import clock
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import end, look
-from airgate.hooks.task_states import ENDED
 from airgate.jobs.job import JobHandle, JobState, JobStatus
 from airgate.jobs.pace import SETTLING
 from airgate.jobs.protocol import JobProtocol
-from airgate.operators.job_end import for_others, is_final, state_of
+from airgate.operators.job_end import ending_of, for_others, is_final
 from airgate.operators.job_options import JobOptions
 from airgate.operators.job_record import JobRecord
 from airgate.operators.job_submission import JobSubmission
@@ -116,8 +115,8 @@ class JobTask:
         Raises:
             AirflowFailException: Somebody has.
         """
-        if self.record.cancel is not None and (state := state_of(self.context["ti"])) in ENDED:
-            raise AirflowFailException(f"job {self._handle.id}: the task was marked {state} while it was submitted")
+        if self.record.cancel is not None and (ending := ending_of(self.context["ti"])):
+            raise AirflowFailException(f"job {self._handle.id}: {ending} while it was submitted")
 
     # -- waiting --------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from airgate.client import clock
 from airgate.client.sealing import NotSealed, unseal
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import alook, arepeat_submission
-from airgate.hooks.task_states import ENDED, state_of
+from airgate.hooks.task_states import ENDED, RUN_ENDED, run_state_of, state_of
 from airgate.jobs.job import JobHandle
 from airgate.jobs.protocol import recreate
 from airgate.policy.errors import Conflict, GatewayError
@@ -137,5 +137,9 @@ class _Lost:
 
     async def _lives(self) -> bool:
         """Whether the task was cleared since: what it submits has the same key, and is its own affair."""
-        state = await asyncio.to_thread(state_of, RuntimeTaskInstance.get_task_states, **self.instance)
-        return state is not None and state not in ENDED
+        tells = RuntimeTaskInstance
+        state = await asyncio.to_thread(state_of, tells.get_task_states, **self.instance)
+        if state is None or state in ENDED:
+            return False
+        dag_id, run_id = self.instance["dag_id"], self.instance["run_id"]
+        return await asyncio.to_thread(run_state_of, tells.get_dagrun_state, dag_id, run_id) not in RUN_ENDED
