@@ -84,5 +84,8 @@ class LoopGuard:
         return self._seen.get(digest, self._marked if digest == self._mark else 0)
 
 
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+
 def _digest(position: Position) -> bytes:
-    return blake2b(json.dumps(position, sort_keys=True).encode(), digest_size=16).digest()
+    return blake2b(_encode(position).encode(), digest_size=16).digest()

@@ -122,6 +122,7 @@ class DuckDB:
         except BaseException:
             self._roll_back()
             raise
+        self._run("RESET threads")
 
     def _roll_back(self) -> None:
         import duckdb
@@ -171,6 +172,7 @@ class DuckDB:
         self._run(f"CREATE TEMPORARY TABLE {name} ({columns})")
         for table in tables:
             self._insert(name, table)
+        self._run("RESET threads")
 
     def goes_straight(self, table: str) -> bool:
         """Whether the table has no rule that could refuse a row."""
@@ -181,22 +183,11 @@ class DuckDB:
         self._insert(qualified(table), rows)
 
     def _insert(self, table: str, airgate_incoming: pa.Table) -> None:
+        # One thread for less than a row group: two take longer for it, and twice the processor time.
+        self._run("SET threads = 1" if airgate_incoming.num_rows < _ROW_GROUP else "RESET threads")
         # Found by its name in this very frame. Were it registered instead, its transaction would hold it to the end,
         # and with it the rows of all parts.
-        with self._few_threads(airgate_incoming):
-            self.connection.execute(f"INSERT INTO {table} BY NAME FROM airgate_incoming")
-
-    @contextmanager
-    def _few_threads(self, rows: pa.Table) -> Iterator[None]:
-        """Let one thread write what is less than a row group: two take longer for it, and twice the processor time."""
-        if rows.num_rows >= _ROW_GROUP:
-            yield
-            return
-        self._run("SET threads = 1")
-        try:
-            yield
-        finally:
-            self._run("RESET threads")
+        self.connection.execute(f"INSERT INTO {table} BY NAME FROM airgate_incoming")
 
     def unfit(self, load: Load, staging: str, columns: Mapping[str, str]) -> list[tuple[int, str]]:
         """Rows that break a type's range or a rule of the table, which the catalogue tells."""
