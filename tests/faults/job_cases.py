@@ -12,7 +12,7 @@ a service that cannot be asked for the job of a key."""
 Moment = Literal[
     "before arrival", "before effect", "before answer", "before end", "at look", "at result", "last try",
     "last try unheard", "scheduler", "api-server", "marked failed", "marked failed without triggerer",
-    "marked failed unheard", "cleared", "cleared unheard",
+    "marked failed unheard", "marked failed on return", "cleared", "cleared unheard",
 ]  # fmt: skip
 Victim = Literal["task", "supervisor", "both", ""]
 
@@ -29,13 +29,18 @@ LAST_UNHEARD: Moment = "last try unheard"
 """The same before the answer to the submission, so that nobody knows the job: of the ways `ONCE` and `UNFOUND`."""
 MARKED_UNHEARD: Moment = "marked failed unheard"
 """Whoever submits is killed before the answer, and a person ends the task before another try begins."""
+MARKED_ON_RETURN: Moment = "marked failed on return"
+"""The same, and the run is ended while Airflow brings the task back: it may start it in the run that has ended."""
 CLEARED_UNHEARD: Moment = "cleared unheard"
 """And clears it right after that: the job, which others look for by now, has the key of the next try."""
-UNHEARD: tuple[Moment, ...] = (LAST_UNHEARD, MARKED_UNHEARD, CLEARED_UNHEARD)
+UNHEARD: tuple[Moment, ...] = (LAST_UNHEARD, MARKED_UNHEARD, MARKED_ON_RETURN, CLEARED_UNHEARD)
 CLEARED: tuple[Moment, ...] = ("cleared", CLEARED_UNHEARD)
 SERVERS: tuple[Moment, ...] = ("scheduler", "api-server")
 """Killed while the job runs; the process supervisor starts another one."""
-BY_HAND: tuple[Moment, ...] = ("marked failed", "marked failed without triggerer", MARKED_UNHEARD, *CLEARED)
+BY_HAND: tuple[Moment, ...] = (
+    *("marked failed", "marked failed without triggerer"),
+    *(MARKED_UNHEARD, MARKED_ON_RETURN, *CLEARED),
+)
 """A person ends the task while the job runs."""
 MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD, *SERVERS, *BY_HAND)
 
@@ -111,11 +116,8 @@ def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase
     }.get(moment, 1.0)
     killed = moment in (*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD)
     victim: Victim = draw.choice(("task", "task", "supervisor", "both")) if killed else ""
-    if moment in (
-        MARKED_UNHEARD,
-        CLEARED_UNHEARD,
-    ):  # without its supervisor Airflow notices only later, and a person has the time
-        victim = draw.choice(("supervisor", "both"))
+    if moment in BY_HAND and moment in UNHEARD:
+        victim = draw.choice(("supervisor", "both"))  # without it Airflow notices only later, and a person has the time
     look = draw.randint(1, 2) if moment == "at look" else 1
     pause, runs = 0.9 * room * draw.random(), ENDED_JOB_SECONDS.get(moment, JOB_SECONDS)
     return JobCase(number, way, moment, victim, before_effect, before_answer, pause, look, runs)
