@@ -183,11 +183,16 @@ class DuckDB:
         self._insert(qualified(table), rows)
 
     def _insert(self, table: str, airgate_incoming: pa.Table) -> None:
-        # One thread for less than a row group: two take longer for it, and twice the processor time.
+        # One thread for less than a row group: two take longer for it, and twice the processor time. It stays at one
+        # for the parts behind it, up to the end of the transaction, or of what is staged.
         self._run("SET threads = 1" if airgate_incoming.num_rows < _ROW_GROUP else "RESET threads")
-        # Found by its name in this very frame. Were it registered instead, its transaction would hold it to the end,
-        # and with it the rows of all parts.
-        self.connection.execute(f"INSERT INTO {table} BY NAME FROM airgate_incoming")
+        try:
+            # Found by its name in this very frame. Were it registered instead, its transaction would hold it to the
+            # end, and with it the rows of all parts.
+            self.connection.execute(f"INSERT INTO {table} BY NAME FROM airgate_incoming")
+        except BaseException:
+            self._run("RESET threads")
+            raise
 
     def unfit(self, load: Load, staging: str, columns: Mapping[str, str]) -> list[tuple[int, str]]:
         """Rows that break a type's range or a rule of the table, which the catalogue tells."""
