@@ -148,8 +148,10 @@ class Driver:
         """It has ended, perhaps for the first time of two."""
         due = [order for order in run.orders if order.case.what in AFTER and order.case.what not in order.hit]
         if due and not run.again:
+            # Of a group that never was expanded nothing can be cleared: Airflow answers 500.
+            there = {task["map_index"] for task in self._airflow.tasks(run.dag, [run.id])}
             for order in due:
-                if order.reached or order.case.what in ("cleared after", "decided again"):
+                if order.index in there and (order.reached or order.case.what in ("cleared after", "decided again")):
                     self._hits.again(order)
                     run.again = True
             if run.again:
