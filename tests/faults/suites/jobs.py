@@ -44,6 +44,9 @@ from tests.faults.job_cases import (
 
 BATCH = 11
 """Cases that run at once."""
+SERVERS_AT_ONCE = 3
+"""Of those, cases whose server is killed: more would keep the api-server away for longer than the 12 s after which the
+suite's scheduler (300 s by default) gives a worker up, and ends its job."""
 PATIENCE = 300.0
 """Seconds for a batch."""
 SETTLING = 150.0
@@ -227,8 +230,8 @@ def _batches(some: Sequence[JobCase]) -> Iterator[Sequence[JobCase]]:
     """Cases that may run at once: a server's death hits all that runs, so those cases are apart from the others."""
     kinds = ((*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD), SERVERS, BY_HAND)
     for kind in kinds:
-        cases = [case for case in some if case.moment in kind]
-        yield from (cases[start : start + BATCH] for start in range(0, len(cases), BATCH))
+        cases, size = [case for case in some if case.moment in kind], SERVERS_AT_ONCE if kind is SERVERS else BATCH
+        yield from (cases[start : start + size] for start in range(0, len(cases), size))
 
 
 def main(arguments: Sequence[str]) -> int:
