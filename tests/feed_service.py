@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -103,12 +104,18 @@ class FeedService:
         self.tell(*(event(number) for number in numbers))
         return web.json_response({"events": len(self.events)})
 
+    async def limits(self, _: web.Request) -> web.Response:
+        """The sizes of pages that were asked for, in order, each time that another one was."""
+        sizes = [asked["limit"] for asked in self.asked if "limit" in asked]
+        return web.json_response([size for size, _ in itertools.groupby(sizes)])
+
     def app(self) -> web.Application:
         """Its endpoints."""
         app = web.Application()
         app.router.add_get("/feed", self.feed)
         app.router.add_get("/stream", self.stream)
         app.router.add_post("/-/events", self.add)
+        app.router.add_get("/-/limits", self.limits)
         app.router.add_get("/-/health", _healthy)
         return app
 

@@ -11,8 +11,8 @@ Way = Literal["jobs_deferred", "jobs_here", "jobs_found", "jobs_once", "jobs_unf
 a service that cannot be asked for the job of a key."""
 Moment = Literal[
     "before arrival", "before effect", "before answer", "before end", "at look", "at result", "last try",
-    "last try unheard", "scheduler", "api-server", "marked failed", "marked failed without triggerer",
-    "marked failed unheard", "marked failed on return", "cleared", "cleared unheard",
+    "last try unheard", "scheduler", "api-server", "api-server away", "marked failed",
+    "marked failed without triggerer", "marked failed unheard", "marked failed on return", "cleared", "cleared unheard",
 ]  # fmt: skip
 Victim = Literal["task", "supervisor", "both", ""]
 
@@ -37,12 +37,15 @@ UNHEARD: tuple[Moment, ...] = (LAST_UNHEARD, MARKED_UNHEARD, MARKED_ON_RETURN, C
 CLEARED: tuple[Moment, ...] = ("cleared", CLEARED_UNHEARD)
 SERVERS: tuple[Moment, ...] = ("scheduler", "api-server")
 """Killed while the job runs; the process supervisor starts another one."""
+AWAY: Moment = "api-server away"
+"""The api-server is killed until Airflow has given up the worker that waits: its task is brought back."""
+AWAY_SECONDS = 20.0
 BY_HAND: tuple[Moment, ...] = (
     *("marked failed", "marked failed without triggerer"),
     *(MARKED_UNHEARD, MARKED_ON_RETURN, *CLEARED),
 )
 """A person ends the task while the job runs."""
-MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD, *SERVERS, *BY_HAND)
+MOMENTS: tuple[Moment, ...] = (*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD, *SERVERS, AWAY, *BY_HAND)
 
 JOB_SECONDS = 8.0
 """How long a job runs, but for those below."""
@@ -50,6 +53,7 @@ ENDED_JOB_SECONDS = {
     **dict.fromkeys(("marked failed", "marked failed without triggerer", LAST, *UNHEARD), 240.0),
     **dict.fromkeys(CLEARED, 30.0),
     **dict.fromkeys(("at look", *SERVERS), 20.0),
+    AWAY: 75.0,
 }
 """How long one runs whose task is ended early: longer than Airflow takes to see it, and a triggerer to come back;
 and one whose server or triggerer is killed, so that it still runs when they are back on a busy machine."""

@@ -56,6 +56,11 @@ class CallbackStack:
             session.trust_env = False
             return session.request(method, address, data=body, timeout=60)
 
+    def stored(self) -> bytes:
+        """All that is in Airflow's database: its file, and the log of what was written and is not yet in it."""
+        files = sorted(self.layout.metadata.parent.glob(f"{self.layout.metadata.name}*"))
+        return b"".join(path.read_bytes() for path in files)
+
     def task(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """The task instance of a run."""
         return dict(next(iter(self.airflow.tasks(dag_id, [run_id])), {"state": None}))

@@ -53,9 +53,15 @@ class EventStack:
         for number in numbers:
             self.redis.xadd("shop", {"event": json.dumps(event(number))})
 
-    def set_interval(self, seconds: float) -> None:
-        """Change the DAG file's feed."""
-        write_settings(self.layout.home, seconds)
+    def set_limit(self, events: int) -> None:
+        """Change the DAG file's feed: how many events it asks for at once."""
+        write_settings(self.layout.home, events)
+
+    def limits(self) -> list[int]:
+        """What the feed was asked for, one after the other: there is a number more for each trigger that came."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return [int(limit) for limit in session.get(f"{self.service}/-/limits", timeout=30).json()]
 
     def kill_triggerer(self) -> None:
         """With all its children; the process supervisor starts another one."""
@@ -79,10 +85,6 @@ class EventStack:
         found = self._read(f"SELECT s.value FROM {table} s JOIN asset a ON a.id = s.asset_id WHERE a.name = ?", asset)
         return [json.loads(value)["position"] for (value,) in found]
 
-    def triggers(self) -> list[int]:
-        """Ids of the triggers that Airflow has."""
-        return [number for (number,) in self._read("SELECT id FROM trigger")]
-
     def _read(self, question: str, *values: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(f"file:{self.layout.metadata}?mode=ro", uri=True, timeout=30)) as connection:
             return connection.execute(question, values).fetchall()
@@ -96,10 +98,10 @@ def until(holds: Callable[[], object], seconds: float, said: Callable[[], object
         time.sleep(0.2)
 
 
-def write_settings(home: Path, interval: float) -> None:
+def write_settings(home: Path, limit: int) -> None:
     """What the DAG file reads."""
     temporary = home / "settings.new"
-    temporary.write_text(json.dumps({"interval": interval}))
+    temporary.write_text(json.dumps({"limit": limit}))
     temporary.replace(home / "settings.json")
 
 
@@ -108,7 +110,7 @@ def event_stack(home: Path) -> Iterator[EventStack]:
     """Start everything, and stop every process at the end, whatever happens."""
     layout = Layout(PROJECT, home.resolve(), Path(__file__).parent / "source_dags")
     with Ownership(layout.home), redis_server(layout.home) as redis_port:
-        write_settings(layout.home, 0.5)
+        write_settings(layout.home, 7)
         chosen = ports.choose({"api-server": 19180, "feed": 19190})
         credentials = Credentials.kept(layout.home)
         service, api = (f"http://{LOOPBACK}:{chosen[name]}" for name in ("feed", "api-server"))

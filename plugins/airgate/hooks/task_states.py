@@ -29,10 +29,19 @@ def state_of(ask: Callable[..., Any], dag_id: str, run_id: str, task_id: str, ma
         map_index: -1 for one that is not mapped.
     """
     try:
-        told = ask(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=map_index)
+        return told_state(ask, dag_id, run_id, task_id, map_index)
     except Exception as error:
         log.warning("Airflow did not tell how task %s.%s (%s) stands: %s", dag_id, task_id, run_id, error)
         return None
+
+
+def told_state(ask: Callable[..., Any], dag_id: str, run_id: str, task_id: str, map_index: int) -> str | None:
+    """The same for who has to know whether Airflow told it: None where there is no such task instance.
+
+    Raises:
+        Exception: Airflow does not tell.
+    """
+    told = ask(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=map_index)
     states = dict(told.get(run_id) or {})
     name = task_id if map_index < 0 else f"{task_id}_{map_index}"
     return str(states[name] or "") if name in states else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, XComArg
-from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
 
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
@@ -177,11 +178,13 @@ class GatewayJobOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the job; Airflow calls this in the task's process when it is told to end, or out of time."""
-        task = self._running
-        if task is None:
+        if (task := self._running) is None:
             return
+        out_of_time = isinstance(sys.exception(), AirflowTaskTimeout)
         # In a thread: the one that was interrupted may hold a lock that the cancellation needs.
-        ending = threading.Thread(target=task.cancel_anew, name="airgate-cancel", daemon=True)
+        ending = threading.Thread(
+            target=lambda: task.killed(out_of_time=out_of_time), name="airgate-cancel", daemon=True
+        )
         ending.start()
         ending.join(_KILL_SECONDS)
 

@@ -17,7 +17,7 @@ from airgate.hooks.job_calls import end, look
 from airgate.jobs.job import JobHandle, JobState, JobStatus
 from airgate.jobs.pace import SETTLING
 from airgate.jobs.protocol import JobProtocol
-from airgate.operators.job_end import ending_of, for_others, is_final
+from airgate.operators.job_end import ending_of, for_others, heir_of, is_final
 from airgate.operators.job_options import JobOptions
 from airgate.operators.job_record import JobRecord
 from airgate.operators.job_submission import JobSubmission
@@ -266,8 +266,16 @@ class JobTask:
         if is_final(error, self.context["ti"]):
             self.cancel()
 
-    def cancel_anew(self) -> None:
-        """Cancel over connections of its own, while this task's are in use in another thread, maybe to submit."""
+    def killed(self, *, out_of_time: bool) -> None:
+        """End the job with this process, which is told to end, unless another try of the task goes on with it.
+
+        Args:
+            out_of_time: Whether Airflow ends the process as the task's ``execution_timeout`` is over.
+        """
+        if not out_of_time and self.record.cancel is not None and (heir := heir_of(self.context)):
+            log.warning("this process is told to end, but not its job: that is left to %s", heir)
+            return
+        # Over connections of its own: those of this task are in use in another thread, maybe to submit.
         hook = GatewayHook(self.hook.gateway_conn_id)
         hook.gateway = self.hook.gateway
         with hook:

@@ -19,7 +19,7 @@ from tests.job_farm import FarmJob
 ORDER = "{{ dag.dag_id }}.{{ run_id }}"
 COMMON: dict[str, Any] = {
     "task_id": "work",
-    "retries": 8,
+    "retries": 20,  # while the api-server is away, tries fail one after the other
     "retry_delay": timedelta(seconds=1),
     "poll_interval": (0.5, 1),
 }

@@ -1,9 +1,10 @@
 """Jobs whose task is killed or ended by hand at drawn moments: a real Airflow, kill -9, and a service that counts jobs.
 
 Killed are the worker before, while and after it submits and fetches, whoever looks at the job, the scheduler and the
-api-server: every run has to succeed with exactly one job. Workers are killed in their last try, runs are marked failed,
-with and without a triggerer, both also before anybody has heard of the job, and runs are cleared: no job may be left
-running, and no two may have run at the same time. One JSON line a run, and a summary last.
+api-server, the last one also until Airflow gives its workers up: every run has to succeed with exactly one job. Workers
+are killed in their last try, runs are marked failed, with and without a triggerer, both also before anybody has heard
+of the job, and runs are cleared: no job may be left running, and no two may have run at the same time. One JSON line a
+run, and a summary last.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from interrupts import INTERRUPTS, Interrupted
 from stack.airflow_api import ApiFailed
 from tests.faults.airflow_under_fire import AirflowUnderFire, airflow_under_fire
 from tests.faults.job_cases import (
+    AWAY,
+    AWAY_SECONDS,
     BY_HAND,
     CLEARED,
     CLEARED_UNHEARD,
@@ -44,9 +47,6 @@ from tests.faults.job_cases import (
 
 BATCH = 11
 """Cases that run at once."""
-SERVERS_AT_ONCE = 3
-"""Of those, cases whose server is killed: more would keep the api-server away for longer than the 12 s after which the
-suite's scheduler (300 s by default) gives a worker up, and ends its job."""
 PATIENCE = 300.0
 """Seconds for a batch."""
 SETTLING = 150.0
@@ -163,6 +163,10 @@ def _hit(stack: AirflowUnderFire, runs: list[Run]) -> None:
                     begun = other.running_since is not None and other.state not in _ENDED
                     other.hit = case.moment if other.case.moment == case.moment and begun else other.hit
             return  # the api-server answers nothing for a while
+        if case.moment == AWAY:
+            if all(_waits(other) for other in runs):
+                _keep_away(stack, runs)
+            return
         if case.moment == "marked failed without triggerer":
             stack.kill("triggerer")
         if case.moment != "cleared":
@@ -172,13 +176,23 @@ def _hit(stack: AirflowUnderFire, runs: list[Run]) -> None:
         run.hit = case.moment
 
 
+def _keep_away(stack: AirflowUnderFire, runs: list[Run]) -> None:
+    """Kill the api-server whenever it is there, until the scheduler has not heard of a worker for too long."""
+    for run in runs:
+        run.hit = AWAY
+    ends = time.monotonic() + AWAY_SECONDS
+    while time.monotonic() < ends:
+        stack.kill("api-server")
+        time.sleep(2)  # less than it takes to answer, and enough for the process supervisor not to give it up
+
+
 def _is_due(run: Run) -> bool:
     """Whether the moment has come for something that is done from outside."""
     if run.case.moment in (MARKED_UNHEARD, CLEARED_UNHEARD):
         return run.killed
     if run.case.moment == MARKED_ON_RETURN:
         return run.returning_since is not None and time.monotonic() - run.returning_since >= 2 * run.case.pause
-    if run.case.moment not in (*SERVERS, *BY_HAND) or not _waits(run) or run.running_since is None:
+    if run.case.moment not in (*SERVERS, AWAY, *BY_HAND) or not _waits(run) or run.running_since is None:
         return False
     return time.monotonic() - run.running_since >= 0.5 + run.case.pause
 
@@ -228,10 +242,10 @@ def run_suite(home: Path, some: Sequence[JobCase], seed: int, say: Callable[[dic
 
 def _batches(some: Sequence[JobCase]) -> Iterator[Sequence[JobCase]]:
     """Cases that may run at once: a server's death hits all that runs, so those cases are apart from the others."""
-    kinds = ((*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD), SERVERS, BY_HAND)
+    kinds = ((*SUBMITTING, *WATCHING, LAST, LAST_UNHEARD), SERVERS, (AWAY,), BY_HAND)
     for kind in kinds:
-        cases, size = [case for case in some if case.moment in kind], SERVERS_AT_ONCE if kind is SERVERS else BATCH
-        yield from (cases[start : start + size] for start in range(0, len(cases), size))
+        cases = [case for case in some if case.moment in kind]
+        yield from (cases[start : start + BATCH] for start in range(0, len(cases), BATCH))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -13,10 +13,10 @@ from airgate.events import EventStreamTrigger, FeedTrigger, RedisStreamTrigger
 from tests.integration.raising_trigger import RaisingTrigger
 
 # The test changes it while events come: Airflow replaces the trigger of the feed.
-interval = json.loads((Path(os.environ["AIRFLOW_HOME"]) / "settings.json").read_text())["interval"]
+limit = json.loads((Path(os.environ["AIRFLOW_HOME"]) / "settings.json").read_text())["limit"]
 
 sources = {
-    "feed": FeedTrigger("/feed", interval=interval, limit=7),
+    "feed": FeedTrigger("/feed", interval=0.5, limit=limit),
     "stream": EventStreamTrigger("/stream", reconnect=0.5, start={"id": "0"}),
     "redis": RedisStreamTrigger("shop", "airflow"),
     "raising": RaisingTrigger(),

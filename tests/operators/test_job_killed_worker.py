@@ -1,0 +1,136 @@
+"""A worker that waits for its job and is told to end: whether the job ends with it, or is left to the next try."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from airgate.jobs.protocol import reference
+from airgate.operators import GatewayJobOperator
+from tests.job_farm import Farm, FarmJob
+from tests.operators.test_job_ended_meanwhile import says
+from tests.operators.test_job_ends import until
+from tests.operators.test_job_operator import WORK, at, task  # noqa: F401
+
+
+@contextlib.contextmanager
+def waiting(at: Farm, context: Any, **arguments: Any) -> Iterator[GatewayJobOperator]:  # noqa: F811
+    """An operator that waits for its job in another thread."""
+    at.over_after = None
+    operator = task(deferrable=False, **arguments)
+
+    def run() -> None:
+        with contextlib.suppress(Exception):
+            operator.execute(context)
+
+    working = threading.Thread(target=run, daemon=True)
+    working.start()
+    until(lambda: bool(at.jobs) and at.only().looks > 0)
+    try:
+        yield operator
+    finally:
+        at.only().state = "succeeded"
+        working.join(20)
+        assert not working.is_alive()
+
+
+def replaced(context: Any) -> None:
+    """Airflow has given the task its next try, and knows the process of this one no more."""
+    context["task_state_store"].delete("airgate.job")
+
+
+def silent(**_: Any) -> None:
+    raise ConnectionError("the api-server is away")
+
+
+@pytest.mark.parametrize("state", ["running", "restarting", "failed", "success", "", None])
+def test_the_job_of_the_try_that_airflow_knows_ends_with_its_process(at: Farm, context: Any, state: str | None) -> None:  # noqa: F811
+    with waiting(at, context) as operator:
+        says(context, state)
+        operator.on_kill()
+        assert at.only().state == "cancelled"
+
+
+def test_the_job_of_a_task_that_is_gone_ends_with_its_process(at: Farm, context: Any) -> None:  # noqa: F811
+    """As after its run was deleted."""
+    with waiting(at, context) as operator:
+        context["ti"].get_task_states = lambda **_: {}
+        replaced(context)
+        operator.on_kill()
+        assert at.only().state == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["up_for_retry", "scheduled", "queued", "running", "deferred"])
+def test_the_job_of_a_task_that_has_its_next_try_is_left_to_that(at: Farm, context: Any, state: str) -> None:  # noqa: F811
+    with waiting(at, context) as operator:
+        says(context, state)
+        replaced(context)
+        operator.on_kill()
+        assert (at.only().state, at.only().cancels) == ("running", 0)
+
+
+@pytest.mark.parametrize("run", ["failed", "success"])
+def test_the_job_of_a_next_try_in_a_run_that_has_ended_ends(at: Farm, context: Any, run: str) -> None:  # noqa: F811
+    with waiting(at, context) as operator:
+        says(context, "queued")
+        context["ti"].get_dagrun_state = lambda dag_id, run_id: run
+        replaced(context)
+        operator.on_kill()
+        assert at.only().state == "cancelled"
+
+
+def never(**_: Any) -> None:
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize("ask", [silent, never])
+def test_where_airflow_does_not_answer_the_job_is_left_to_the_next_try(
+    at: Farm,  # noqa: F811
+    context: Any,
+    ask: Callable[..., None],
+) -> None:
+    with waiting(at, context) as operator:
+        context["ti"].get_task_states = ask
+        began = time.monotonic()
+        operator.on_kill()
+        assert time.monotonic() - began < 4  # Airflow gives a process five seconds
+        assert (at.only().state, at.only().cancels) == ("running", 0)
+
+
+def out_of_time(operator: GatewayJobOperator) -> None:
+    """As Airflow does when the task's ``execution_timeout`` is over."""
+    try:
+        never_over()
+    except AirflowTaskTimeout:
+        operator.on_kill()
+        raise
+
+
+def never_over() -> None:
+    raise AirflowTaskTimeout
+
+
+def test_a_task_that_is_out_of_time_ends_its_job_whatever_airflow_says(at: Farm, context: Any) -> None:  # noqa: F811
+    with waiting(at, context) as operator:
+        context["ti"].get_task_states = silent
+        with pytest.raises(AirflowTaskTimeout):
+            out_of_time(operator)
+        assert at.only().state == "cancelled"
+
+
+def test_a_job_that_nobody_else_could_end_ends_with_its_process(at: Farm, context: Any) -> None:  # noqa: F811
+    class Local(FarmJob):
+        """As one that is defined within a DAG file."""
+
+    with pytest.raises(ValueError, match="Local"):
+        reference(Local(WORK))
+    with waiting(at, context, protocol=Local(WORK)) as operator:
+        context["ti"].get_task_states = silent
+        operator.on_kill()
+        assert at.only().state == "cancelled"
