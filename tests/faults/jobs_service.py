@@ -157,9 +157,9 @@ class Jobs(Effects):
         return JSONResponse(job.as_json())
 
     async def _meet(self, request: Request, job: Job, moment: str, count: int) -> None:
-        """Kill whoever asks, if this is the planned moment, before there is an answer."""
+        """Kill whoever asks, from the planned look on, before there is an answer; another kill may come first."""
         order = self.orders[job.order]
-        if order.plan.get("moment") != moment or order.killed or count != order.plan["look"] or not request.client:
+        if order.plan.get("moment") != moment or order.killed or count < order.plan["look"] or not request.client:
             return
         order.processes = await asyncio.to_thread(holder, request.client.port)
         order.stage = moment
