@@ -53,6 +53,8 @@ class Farm:
     """Cancellations that are answered with 503."""
     refuse_with: int | None = None
     """Status of the answer to every look by key."""
+    refuse_many: int | None = None
+    """Status of the answer to every look at several jobs."""
     unseen: int = 0
     """Looks by key that do not show a job yet."""
     over_after: int | None = 2
@@ -61,6 +63,8 @@ class Farm:
     retry_after: str = ""
     jobs: dict[str, Job] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    """What the requests were authorized with."""
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -120,6 +124,7 @@ def farm() -> Iterator[Farm]:
             split = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             known.requests.append((self.command, self.path))
+            known.tokens.append(self.headers.get("Authorization") or "")
             try:
                 status, value, headers = self.treat(split.path, parse_qs(split.query), body)
             except ConnectionAbortedError:
@@ -154,6 +159,8 @@ def farm() -> Iterator[Farm]:
                 if lost:
                     raise ConnectionAbortedError
                 return 202, {"id": job.id}, {}
+            if path == "/jobs" and "ids" in query and known.refuse_many is not None:
+                return known.refuse_many, {"error": "no"}, {}
             if path == "/jobs" and "ids" in query:
                 ids = query["ids"][0].split(",")
                 return 200, [known.look(known.jobs[name]) for name in ids if name in known.jobs], {}
@@ -235,7 +242,8 @@ class FarmJob(JobProtocol):
         """The result, or the failure."""
         status = yield from self.status(handle)
         if status.state is not JobState.SUCCEEDED:
-            raise JobFailed(f"job {handle.id} is {status.state}", excerpt="line 1\nline 2", retryable=True)
+            anew = status.state is not JobState.CANCELLED  # somebody has ended it, and wants no other
+            raise JobFailed(f"job {handle.id} is {status.state}", excerpt="line 1\nline 2", retryable=anew)
         answer = yield Ask("GET", "/jobs/{id}/result", {"id": handle.id})
         return answer.json()
 

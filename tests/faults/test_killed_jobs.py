@@ -40,7 +40,7 @@ def test_every_moment_meets_every_way_of_waiting() -> None:
 
 def job(state: str, begin: float, end: float) -> dict[str, Any]:
     """As the service tells of one."""
-    return {"state": state, "from": begin, "to": end}
+    return {"id": f"job-{begin}", "state": state, "from": begin, "to": end}
 
 
 def case(moment: Any) -> JobCase:
@@ -55,6 +55,7 @@ def case(moment: Any) -> JobCase:
         ("at look", "failed", [job("succeeded", 0, 1)], False),
         ("at look", "success", [job("succeeded", 0, 1), job("succeeded", 2, 3)], False),
         ("cleared", "success", [job("cancelled", 0, 1), job("succeeded", 1, 3)], True),
+        ("cleared", "success", [job("succeeded", 0, 1)], False),
         ("cleared", "success", [job("cancelled", 0, 2), job("succeeded", 1, 3)], False),
         ("cleared unheard", "success", [job("succeeded", 0, 1)], True),
         ("cleared unheard", "failed", [job("cancelled", 0, 1)], False),
@@ -72,4 +73,12 @@ def case(moment: Any) -> JobCase:
     ],
 )
 def test_a_promise_is_held_or_not(moment: str, state: str, ran: list[dict[str, Any]], held: bool) -> None:
-    assert jobs.held(case(moment), state, ran) is held
+    result = {"by": ran[-1]["id"]} if ran else None
+    assert jobs.held(case(moment), state, ran, result) is held
+
+
+@pytest.mark.parametrize("result", [None, "text", {}, {"by": "job-9"}, {"by": "job-0"}])
+def test_the_result_has_to_be_that_of_the_last_job(result: Any) -> None:
+    ran = [job("cancelled", 0, 1), job("succeeded", 1, 3)]
+    assert jobs.held(case("cleared"), "success", ran, {"by": "job-1"})
+    assert not jobs.held(case("cleared"), "success", ran, result)

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airgate.client import clock
-from airgate.errors import JobFailed, OutcomeUnknown, Unavailable
+from airgate.errors import DeadlineExceeded, JobFailed, OutcomeUnknown, Unavailable
 from airgate.testing.time import InstantTime
 from tests.job_farm import Farm, FarmJob
 from tests.operators.test_job_operator import WORK, at, deferred, task, through  # noqa: F401
@@ -180,3 +180,21 @@ def test_a_failure_that_no_try_has_told_yet_is_told_before_another_job_is_made(a
     assert len(at.jobs) == 1
     deferred(task(), context)
     assert [job.state for job in at.jobs.values()] == ["failed", "running"]
+
+
+def test_a_try_behind_the_jobs_time_submits_nothing(at: Farm, context: Any) -> None:  # noqa: F811
+    context["ti"].try_number = 1
+    with clock.running(InstantTime()) as _:
+        time_now = clock.current()
+        assert isinstance(time_now, InstantTime)
+        deferred(task(timeout=60), context)
+        at.only().state = "failed"
+        with pytest.raises(JobFailed):
+            task(timeout=60).execute(context)
+        time_now.skip(61)
+        with pytest.raises(DeadlineExceeded, match="not over within 60 s, so nothing more is submitted"):
+            task(timeout=60).execute(context)
+        assert len(at.jobs) == 1
+        context["ti"].max_tries += 1  # a clear starts the time again
+        deferred(task(timeout=60), context)
+    assert len(at.jobs) == 2

@@ -11,23 +11,48 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
+from airgate.errors import JobFailed
 from airgate.jobs.protocol import reference
 from airgate.operators import GatewayJobOperator
 from tests.job_farm import Farm, FarmJob
-from tests.operators.test_job_ended_meanwhile import says
+from tests.operators.test_job_ended_meanwhile import says, submitting
 from tests.operators.test_job_ends import until
-from tests.operators.test_job_operator import WORK, at, task  # noqa: F401
+from tests.operators.test_job_operator import WORK, at, deferred, task, through  # noqa: F401
+
+
+def tries(context: Any, number: int) -> Any:
+    """The context in a try of three."""
+    context["ti"].try_number, context["ti"].max_tries = number, 2
+    return context
+
+
+def told_to_end(at: Farm, context: Any) -> BaseException:  # noqa: F811
+    """A process that is told to end, and has the time to say what it ended with."""
+    ends: list[BaseException] = []
+    with waiting(at, context, ends) as operator:
+        says(context, "running")
+        operator.on_kill()
+        until(lambda: bool(ends))
+    return ends[0]
 
 
 @contextlib.contextmanager
-def waiting(at: Farm, context: Any, **arguments: Any) -> Iterator[GatewayJobOperator]:  # noqa: F811
+def waiting(
+    at: Farm,  # noqa: F811
+    context: Any,
+    ends: list[BaseException] | None = None,
+    **arguments: Any,
+) -> Iterator[GatewayJobOperator]:
     """An operator that waits for its job in another thread."""
     at.over_after = None
     operator = task(deferrable=False, **arguments)
 
     def run() -> None:
-        with contextlib.suppress(Exception):
+        try:
             operator.execute(context)
+        except Exception as error:
+            if ends is not None:
+                ends.append(error)
 
     working = threading.Thread(target=run, daemon=True)
     working.start()
@@ -35,7 +60,8 @@ def waiting(at: Farm, context: Any, **arguments: Any) -> Iterator[GatewayJobOper
     try:
         yield operator
     finally:
-        at.only().state = "succeeded"
+        if at.only().state == "running":
+            at.only().state = "succeeded"
         working.join(20)
         assert not working.is_alive()
 
@@ -49,7 +75,7 @@ def silent(**_: Any) -> None:
     raise ConnectionError("the api-server is away")
 
 
-@pytest.mark.parametrize("state", ["running", "restarting", "failed", "success", "", None])
+@pytest.mark.parametrize("state", ["running", "failed", "success", "", None])
 def test_the_job_of_the_try_that_airflow_knows_ends_with_its_process(at: Farm, context: Any, state: str | None) -> None:  # noqa: F811
     with waiting(at, context) as operator:
         says(context, state)
@@ -61,6 +87,15 @@ def test_the_job_of_a_task_that_is_gone_ends_with_its_process(at: Farm, context:
     """As after its run was deleted."""
     with waiting(at, context) as operator:
         context["ti"].get_task_states = lambda **_: {}
+        replaced(context)
+        operator.on_kill()
+        assert at.only().state == "cancelled"
+
+
+def test_the_job_of_a_task_that_was_cleared_ends_with_its_process(at: Farm, context: Any) -> None:  # noqa: F811
+    """Airflow gives a task that is cleared while it runs another id at once."""
+    with waiting(at, context) as operator:
+        says(context, "restarting")
         replaced(context)
         operator.on_kill()
         assert at.only().state == "cancelled"
@@ -134,3 +169,66 @@ def test_a_job_that_nobody_else_could_end_ends_with_its_process(at: Farm, contex
         context["ti"].get_task_states = silent
         operator.on_kill()
         assert at.only().state == "cancelled"
+
+
+def test_a_process_that_is_told_to_end_asks_for_another_try(at: Farm, context: Any) -> None:  # noqa: F811
+    """As a worker that is shut down: the job that was ended with it is no failure that the service told of."""
+    error = told_to_end(at, tries(context, 1))
+    assert isinstance(error, JobFailed)
+    assert "told to end" in str(error)
+    assert error.retryable
+    at.over_after = 1
+    assert through(task(), tries(context, 2))["made"]["name"] == "render"
+    assert [job.state for job in at.jobs.values()] == ["cancelled", "succeeded"]
+
+
+def test_a_try_after_one_that_was_out_of_time_submits_another_job(at: Farm, context: Any) -> None:  # noqa: F811
+    with waiting(at, tries(context, 1)) as operator, pytest.raises(AirflowTaskTimeout):
+        out_of_time(operator)
+    at.over_after = 1
+    assert through(task(), tries(context, 2))["made"]["name"] == "render"
+    assert [job.state for job in at.jobs.values()] == ["cancelled", "succeeded"]
+
+
+def test_a_job_that_was_ended_too_late_gives_its_result_to_the_next_try(at: Farm, context: Any) -> None:  # noqa: F811
+    told_to_end(at, tries(context, 1))
+    at.only().state = "succeeded"
+    assert task(deferrable=False).execute(tries(context, 2))["made"]["name"] == "render"
+    assert len(at.jobs) == 1
+
+
+def test_a_job_that_does_not_end_at_once_is_waited_for_by_the_next_try(at: Farm, context: Any) -> None:  # noqa: F811
+    told_to_end(at, tries(context, 1))
+    at.only().state = "running"
+    deferral = deferred(task(), tries(context, 2))
+    assert (deferral.trigger.waiting.ending, at.only().cancels) == (True, 2)
+    assert len(at.jobs) == 1
+
+
+def test_a_try_after_one_that_was_told_to_end_while_it_submitted_submits_another_job(at: Farm, context: Any) -> None:  # noqa: F811
+    says(context, "running")
+    answers = at.hold = threading.Event()
+    operator = task()
+    working = submitting(operator, tries(context, 1), at)
+    try:
+        operator.on_kill()
+    finally:
+        answers.set()
+        working.join(20)
+    at.over_after = 1
+    through(task(), tries(context, 2))
+    assert [job.state for job in at.jobs.values()] == ["cancelled", "succeeded"]
+
+
+def test_the_last_try_ends_its_job_and_asks_nobody(at: Farm, context: Any) -> None:  # noqa: F811
+    with waiting(at, tries(context, 3)) as operator:
+        context["ti"].get_task_states = silent
+        operator.on_kill()
+        assert at.only().state == "cancelled"
+
+
+def test_a_job_that_a_trigger_waits_for_does_not_end_with_the_process(at: Farm, context: Any) -> None:  # noqa: F811
+    operator = task()
+    deferred(operator, context)
+    operator.on_kill()
+    assert at.only().cancels == 0

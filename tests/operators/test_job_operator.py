@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -224,8 +225,10 @@ def test_a_poll_that_may_not_ask_ends_the_task_with_the_typed_error(at: Farm, co
 def test_a_services_own_interval_is_kept(at: Farm, context: Any) -> None:
     at.retry_after, at.over_after = "1", 3
     deferral = deferred(task(poll_interval=(0.1, 0.2)), context)
+    began = time.monotonic()
     event = event_of(deferral)
     assert event["polls"] == 3
+    assert time.monotonic() - began >= 2  # the first look comes by the interval of the task
     assert task().resume(context, event)
 
 

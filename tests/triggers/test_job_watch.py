@@ -82,10 +82,38 @@ def test_a_job_missing_from_the_list_is_asked_for_alone(at: Farm) -> None:
     assert said[1]["error"]["kind"] == "NotFound"
 
 
+@pytest.mark.parametrize("status", [400, 404, 414])
+def test_a_service_that_refuses_the_question_for_many_is_asked_for_each(at: Farm, status: int) -> None:
+    at.refuse_many = status
+    said = asyncio.run(events(triggers(at, FarmJobs())[:5]))
+    assert [event["status"]["state"] for event in said] == ["succeeded"] * 5
+    assert all(job.cancels == 0 for job in at.jobs.values())
+
+
 def test_a_secret_changed_meanwhile_is_taken_over(at: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airgate.triggers.watch._HOOK_SECONDS", 0.0)
-    said = asyncio.run(events(triggers(at, FarmJob())[:3]))
-    assert [event["status"]["state"] for event in said] == ["succeeded"] * 3
+    monkeypatch.setattr("airgate.triggers.watch._HOOK_SECONDS", 0.3)
+    for job in at.jobs.values():
+        job.over_after = None
+
+    def secret(value: str) -> None:
+        extra = {"auth": "bearer", "backoff": 0.001}
+        connection = {"conn_type": "gateway", "host": at.address, "password": value, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_GATEWAY_DEFAULT", json.dumps(connection))
+
+    async def watched() -> None:
+        waiting = asyncio.create_task(events(triggers(at, FarmJob())[:3]))
+        await asyncio.sleep(0.5)
+        secret("new")
+        await asyncio.sleep(1.0)
+        for job in at.jobs.values():
+            job.state = "succeeded"
+        await waiting
+
+    secret("old")
+    asyncio.run(watched())
+    assert (at.tokens[0], at.tokens[-1]) == ("Bearer old", "Bearer new")
+    turned = at.tokens.index("Bearer new")
+    assert "Bearer old" not in at.tokens[turned + 3 :]  # a look may be under way
 
 
 def test_a_connection_that_is_not_there_is_an_error_on_the_worker(at: Farm, monkeypatch: pytest.MonkeyPatch) -> None:

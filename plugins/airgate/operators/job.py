@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, XComArg
-from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout, TaskDeferred
 
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.retry_policy import with_retry_policy
@@ -212,6 +212,9 @@ class GatewayJobOperator(BaseOperator):
             self._running = task
             try:
                 result = do(task)
+            except TaskDeferred:  # its trigger sees to the job now
+                self._running = None
+                raise
             except Exception as error:  # after a timeout, which is none, Airflow calls on_kill
                 task.failed(error)
                 raise

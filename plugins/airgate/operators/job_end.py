@@ -40,7 +40,7 @@ def ending_of(ti: Any) -> str | None:
 
 
 def heir_of(context: Any) -> str | None:
-    """Who else sees to the job of a process that is told to end, in words; None where it is for this process to end it.
+    """Who else sees to the job of a process that is told to end, in words; None where this process has to end it.
 
     Airflow also ends processes whose task goes on: one that it has not heard of for too long, and one that has not
     heard of Airflow. The next try of such a task waits for the same job. Should the task end after all, the api-server
@@ -59,7 +59,7 @@ def _heir_of(context: Any) -> str | None:
         return None
     try:
         state = task_states.told_state(ask, *_named(ti))
-        if state is None or ending_of(ti):
+        if state in (None, "restarting") or ending_of(ti):
             return None
         # Airflow gives the next try another id, and knows this process's one no more.
         return (
@@ -74,6 +74,12 @@ def _named(ti: Any) -> tuple[str, str, str, int]:
     return ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index
 
 
+def is_last(ti: Any) -> bool:
+    """Whether no try comes behind this one, unless the task is cleared."""
+    tries = getattr(ti, "try_number", None)
+    return tries is not None and tries > ti.max_tries
+
+
 def is_final(error: BaseException, ti: Any) -> bool:
     """Whether no later try comes back to the job of a try that ends with this error.
 
@@ -81,5 +87,4 @@ def is_final(error: BaseException, ti: Any) -> bool:
     """
     if isinstance(error, AirflowFailException) or (isinstance(error, GatewayError) and not error.retryable):
         return True
-    tries = getattr(ti, "try_number", None)
-    return tries is not None and tries > ti.max_tries
+    return is_last(ti)

@@ -34,6 +34,8 @@ class JobRecord:
     """Whether the job is only waited for to be over, so that another may follow."""
     reported: bool = False
     """Whether a try has ended with this job's failure: the next one submits another."""
+    ended: bool = False
+    """Whether a try that was told to end has ended it: unless it succeeds all the same, the next submits another."""
     polls: int = 0
     callback: Mapping[str, Any] | None = None
     """What makes the address that this generation's service may call; None without one."""
@@ -66,7 +68,7 @@ class JobRecord:
         """The job is over, and another one is wanted."""
         self.generation += 1
         self.settles_at = self.handle = self.started_at = self.callback = self.trace = None
-        self.ending = self.reported = self.over = False
+        self.ending = self.reported = self.ended = self.over = False
 
     def key(self, context: Any, epoch: str) -> str:
         """The idempotency key of this generation's submission."""

@@ -17,7 +17,7 @@ from airgate.hooks.job_calls import end, look
 from airgate.jobs.job import JobHandle, JobState, JobStatus
 from airgate.jobs.pace import SETTLING
 from airgate.jobs.protocol import JobProtocol
-from airgate.operators.job_end import ending_of, for_others, heir_of, is_final
+from airgate.operators.job_end import ending_of, for_others, heir_of, is_final, is_last
 from airgate.operators.job_options import JobOptions
 from airgate.operators.job_record import JobRecord
 from airgate.operators.job_submission import JobSubmission
@@ -45,6 +45,8 @@ class JobTask:
     called_back: bool = False
     """Whether the service's call ended the wait, and not a poll."""
     cancelled: bool = False
+    told_to_end: bool = False
+    """Whether Airflow has told this process to end, and it ends its job."""
 
     # -- a try begins ---------------------------------------------------------------------------------------------
 
@@ -66,8 +68,7 @@ class JobTask:
         if record.handle is None and cleared and record.settles_at is not None:
             self._submission.look_for_lost()
         if record.handle is None:
-            self._submission.submit(resumed=resumed)
-            self._unless_ended()
+            self._submit(resumed=resumed)
         elif (over := self._reconnect(cleared)) is not None and self.options.wait:
             return self._over(over)
         return self._go_on()
@@ -89,15 +90,16 @@ class JobTask:
             self._another(f"gone: {error.reason}")
             return None
         if not status.over:
-            if cleared and self._cancels:
-                log.info("job %s: still runs although the task was cleared; it is ended before another one", handle.id)
+            if (cleared or record.ended) and self._cancels:
+                log.info("job %s: still runs, and was to be ended; another one is submitted behind it", handle.id)
                 self._cancel(handle)
                 record.ending = True
             else:
                 log.info("job %s: goes on, this try waits for it", handle.id)
             record.save(self.context)
             return None
-        if ours and (cleared or record.reported):
+        for_nothing = record.ended and status.state is not JobState.SUCCEEDED
+        if ours and (cleared or record.reported or for_nothing):
             self._another(str(status))
             return None
         return status
@@ -106,7 +108,13 @@ class JobTask:
         """Submit the next job, as this one is over."""
         log.info("job %s: over (%s), so another one is submitted", self._handle.id, ended)
         self.record.next_generation()
-        self._submission.submit(resumed=False)
+        self._submit(resumed=False)
+
+    def _submit(self, *, resumed: bool) -> None:
+        ends, options = self.record.ends, self.options
+        if ends is not None and clock.now() >= ends:
+            raise DeadlineExceeded(f"not over within {options.timeout:g} s, so nothing more is submitted")
+        self._submission.submit(resumed=resumed)
         self._unless_ended()
 
     def _unless_ended(self) -> None:
@@ -203,6 +211,8 @@ class JobTask:
 
     def _over(self, status: JobStatus) -> Any:
         record = self.record
+        if self.told_to_end and status.state is not JobState.SUCCEEDED:
+            raise JobFailed(f"job {self._handle.id}: ended with this process, which was told to end", retryable=True)
         if record.ending:
             self._another(str(status))
             return self._go_on()
@@ -241,25 +251,39 @@ class JobTask:
         cancelled = self.cancel()
         spent = f"no progress for {options.stall:g} s" if kind == "stall" else f"not over within {options.timeout:g} s"
         left = "cancelled" if cancelled else "left running"
+        self._summarize(JobStatus(JobState.CANCELLED if cancelled else JobState.RUNNING, message=spent))
         raise DeadlineExceeded(f"job {handle.id}: {spent} (last seen: {last}); it was {left}")
 
-    def cancel(self, *, repeat: bool = False) -> bool:
+    def cancel(self, *, told: bool = False) -> bool:
         """End the job if it is ours and may be ended, and tell whether; what goes wrong is logged.
 
         Args:
-            repeat: Whether a submission that is under way is sent once more to learn its job.
+            told: Whether this process is told to end: a submission that is under way is sent once more to learn its
+                job, and the next try learns that the job was ended.
         """
         if self.cancelled or not self._cancels or self.record.over:
             return self.cancelled
         try:
-            handle = self.record.handle or self._submission.trace(repeat=repeat)
+            handle = self.record.handle or self._submission.trace(repeat=told)
             if handle is not None:
                 self._cancel(handle)
         except Exception as error:
             log.warning("the job could not be cancelled: %s", error)
             return False
         self.cancelled = handle is not None
+        if handle is not None and told:
+            self._note_end(handle)
         return self.cancelled
+
+    def _note_end(self, handle: JobHandle) -> None:
+        self.record.ended = True
+        try:
+            if self.record.handle is None:
+                self._submission.adopt(handle)
+            else:
+                self.record.save(self.context)
+        except Exception as error:  # as after a clear: Airflow knows this try no more
+            log.warning("job %s: that it was ended could not be noted for the next try: %s", handle.id, error)
 
     def failed(self, error: Exception) -> None:
         """End the job with the task, where no later try comes back to it."""
@@ -272,14 +296,16 @@ class JobTask:
         Args:
             out_of_time: Whether Airflow ends the process as the task's ``execution_timeout`` is over.
         """
-        if not out_of_time and self.record.cancel is not None and (heir := heir_of(self.context)):
+        asks = self.record.cancel is not None and not (out_of_time or is_last(self.context["ti"]))
+        if asks and (heir := heir_of(self.context)):
             log.warning("this process is told to end, but not its job: that is left to %s", heir)
             return
         # Over connections of its own: those of this task are in use in another thread, maybe to submit.
         hook = GatewayHook(self.hook.gateway_conn_id)
         hook.gateway = self.hook.gateway
+        self.told_to_end = True
         with hook:
-            dataclasses.replace(self, hook=hook).cancel(repeat=True)
+            self.cancelled = dataclasses.replace(self, hook=hook).cancel(told=True)
 
     def _cancel(self, handle: JobHandle) -> None:
         end(self.hook, self.protocol.cancel(handle), deadline=clock.now() + _CANCEL_SECONDS)

@@ -21,6 +21,7 @@ from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.job_calls import alook
 from airgate.jobs.job import JobHandle, JobStatus
 from airgate.jobs.protocol import JobProtocol, recreate
+from airgate.policy.errors import GatewayError
 
 _HOOK_SECONDS = 300.0
 """How long a connection's settings are kept."""
@@ -147,9 +148,11 @@ class Watch:
                     talk = self.protocol.statuses([handle for handle, _ in jobs])
                     found = await alook(hook, talk, deadline=clock.now() + seconds)
             except Exception as error:
-                for _, waited_for in jobs:
-                    _fail(waited_for, error)
-                return
+                # A service that refuses the question for all of them may answer for each.
+                if not isinstance(error, GatewayError) or error.retryable:
+                    for _, waited_for in jobs:
+                        _fail(waited_for, error)
+                    return
         for handle, waited_for in jobs:
             if waited_for.done():
                 continue

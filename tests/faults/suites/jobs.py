@@ -71,6 +71,8 @@ class Run:
     """Whether the service has killed who submitted it."""
     hit: str = ""
     """What was done to it from here."""
+    result: Any = None
+    """What the task of a run that succeeded gave."""
 
     @property
     def order(self) -> str:
@@ -96,23 +98,30 @@ class Run:
             "submissions": order["arrivals"],
             "keys": order["keys"],
             "jobs": [job["state"] for job in jobs],
-            "held": held(self.case, self.state, jobs),
+            "held": held(self.case, self.state, jobs, self.result),
         }
 
 
-def held(case: JobCase, state: str, jobs: Sequence[dict[str, Any]]) -> bool:
-    """Whether a run kept its promise."""
+def held(case: JobCase, state: str, jobs: Sequence[dict[str, Any]], result: Any) -> bool:
+    """Whether a run kept its promise; a run that succeeded has the result of its last job."""
     spans = sorted((job["from"], job["to"]) for job in jobs)
     if any(job["state"] == "running" for job in jobs) or any(first[1] > then[0] for first, then in pairwise(spans)):
         return False
     states = [job["state"] for job in sorted(jobs, key=lambda job: job["from"])]
     if case.moment not in (*BY_HAND, LAST, LAST_UNHEARD):
-        return state == "success" and states == ["succeeded"]
+        return state == "success" and states == ["succeeded"] and _is_of(result, jobs)
     if case.moment == MARKED_ON_RETURN:  # Airflow's word on the run may be overwritten by what its scheduler had read
         return state in _ENDED and states == ["cancelled"] * max(len(states), 1)
     if case.moment in CLEARED:
-        return state == "success" and states[-1:] == ["succeeded"] and set(states[:-1]) <= {"cancelled"}
+        before = {"cancelled"} if case.moment != CLEARED_UNHEARD else set(states[:-1])
+        right = states[-1:] == ["succeeded"] and set(states[:-1]) == before <= {"cancelled"}
+        return state == "success" and right and _is_of(result, jobs)
     return state == "failed" and states == ["cancelled"]
+
+
+def _is_of(result: Any, jobs: Sequence[dict[str, Any]]) -> bool:
+    last = max(jobs, key=lambda job: job["from"])
+    return isinstance(result, dict) and result.get("by") == last["id"]
 
 
 def fire(stack: AirflowUnderFire, runs: list[Run], stamp: str, patience: float = PATIENCE) -> Iterator[dict[str, Any]]:
@@ -126,6 +135,10 @@ def fire(stack: AirflowUnderFire, runs: list[Run], stamp: str, patience: float =
         with contextlib.suppress(ApiFailed):
             _look(stack, runs, stamp)
             _hit(stack, runs)
+    for run in runs:
+        if run.state == "success":
+            with contextlib.suppress(ApiFailed):
+                run.result = stack.airflow.xcom(run.case.way, run.run_id, "work")
     settled = time.monotonic() + SETTLING
     while time.monotonic() < settled and not all(run.line(stack.orders()[run.order])["held"] for run in runs):
         time.sleep(1)
