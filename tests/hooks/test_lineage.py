@@ -58,11 +58,17 @@ def test_a_route_is_named_by_its_template(base_url: str, path: str, namespace: s
             "postgres://pg:5432",
             "dw.public.t",
         ),
+        (
+            Connection(conn_id="w", conn_type="postgresql", host="pg", schema="dw"),
+            "s.t",
+            "postgres://pg:5432",
+            "dw.s.t",
+        ),
         (Connection(conn_id="w", conn_type="mysql", host="db", schema="dw"), "t", "mysql://db", "dw.t"),
     ],
 )
 def test_a_table_is_named_by_its_database(connection: Connection, table: str, namespace: str, name: str) -> None:
-    """The default schema is written out, so that one table has one name; login and password are left out."""
+    """Default schema and port are written out, so that one table has one name; login and password are left out."""
     found = table_of(connection, table, rows=3)
     assert (found.namespace, found.name, found.rows) == (namespace, name, 3)
     assert found.uri == f"{namespace}/{name.replace('.', '/')}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import BaseHook
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
 from airgate.decorators.frame_signature import Columns, Frames, Wanted, parameter_of, wanted
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from airgate.data.frames.checking import Checker, Schema
     from airgate.data.frames.library import Frame
     from airgate.data.frames.outputs import Outputs
+    from airgate.data.progress import Say
     from airgate.data.store.manifest import Manifest
+    from airgate.hooks.lineage import Lineage
 
 __all__ = ["Columns", "Frames", "dataframe_task"]
 
@@ -62,8 +65,7 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
         self.schemas = dict(schema) if isinstance(schema, Mapping) else {} if schema is None else {RESULT: schema}
         self.failing_rows = failing_rows
         self.redact_fields = redact_fields
-        self._inputs: list[Manifest] = []
-        self._written: list[Manifest] = []
+        self._lineage: Lineage | None = None
         if problem := self._problem():
             raise ValueError(f"task {self.task_id!r}: {problem}")
 
@@ -102,7 +104,9 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
             schemas=expected if isinstance(expected, Mapping) else {} if expected is None else {"": expected},
             checker=Checker(self.failing_rows == "dead_letter", self.redact_fields),
         )
-        reading = _Reading(wanted(self.python_callable), self.columns, self.schemas, self.chunk_rows, outputs)
+        reading = _Reading(
+            wanted(self.python_callable), self.columns, self.schemas, self.chunk_rows, outputs, self.log.info
+        )
         self.op_args = [
             reading.argument(parameter_of(self.python_callable, place), value)
             for place, value in enumerate(self.op_args)
@@ -111,16 +115,15 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
             name: reading.argument(parameter_of(self.python_callable, name), value)
             for name, value in self.op_kwargs.items()
         }
-        self._inputs = reading.manifests
         result = super().execute(context)
         try:
-            outputs.take(result)
+            outputs.take(reading.watched(result))
             made = outputs.commit()
         except TypeError as error:
             raise TypeError(f"@task.dataframe {self.task_id!r} {error}") from None
         manifests = made if isinstance(made, dict) else {RESULT: made}
-        self._written = list(manifests.values())
-        for manifest in self._written:
+        self._trace_back(reading.manifests, manifests.values())
+        for manifest in manifests.values():
             self.log.info(
                 "%d rows in %d parts%s at %s",
                 manifest.written,
@@ -140,9 +143,15 @@ class _DataFrameDecoratedOperator(DecoratedOperator, PythonOperator):
 
     def get_openlineage_facets_on_complete(self, _task_instance: Any) -> object:
         """What was read and what was written, for the OpenLineage provider."""
-        from airgate.hooks.lineage import Lineage, folder_of, openlineage_of
+        from airgate.hooks.lineage import Lineage, openlineage_of
 
-        return openlineage_of(Lineage(tuple(map(folder_of, self._inputs)), tuple(map(folder_of, self._written))))
+        return openlineage_of(self._lineage or Lineage())
+
+    def _trace_back(self, read: Iterable[Manifest], written: Iterable[Manifest]) -> None:
+        from airgate.hooks.lineage import Lineage, folder_of, report_assets
+
+        self._lineage = Lineage(tuple(map(folder_of, read)), tuple(map(folder_of, written)))
+        report_assets(BaseHook(), inputs=self._lineage.inputs, outputs=self._lineage.outputs)
 
 
 class _Reading:
@@ -155,10 +164,12 @@ class _Reading:
         schemas: Mapping[str, Any],
         chunk_rows: int | None,
         outputs: Outputs,
+        say: Say,
     ) -> None:
         self._wishes, self._columns, self._schemas = wishes, columns, schemas
         self._chunk_rows = chunk_rows
-        self._outputs = outputs
+        self._outputs, self._say = outputs, say
+        self._in_pieces = False
         self.manifests: list[Manifest] = []
 
     @property
@@ -176,9 +187,24 @@ class _Reading:
                 return {name: self._frame(parameter, found) for name, found in several.items() if found}
         return value
 
+    def watched(self, result: object) -> object:
+        """The function's result; the log says how far its frames are, unless that of what is read does already."""
+        from airgate.data.pace_line import PaceLine
+
+        if self._in_pieces or not isinstance(result, Iterator):
+            return result
+        line = PaceLine("writing", say=self._say)
+
+        def seen(piece: object) -> object:
+            line.reach(self._outputs.rows)
+            return piece
+
+        return map(seen, result)
+
     def _frame(self, parameter: str, manifests: list[Manifest]) -> Frame | Iterator[Frame]:
         from airgate.data.frames.library import from_table
         from airgate.data.frames.reading import read_table, read_tables
+        from airgate.data.pace_line import PaceLine, watched
         from airgate.hooks.storage import open_folder
 
         self.manifests += manifests
@@ -187,10 +213,16 @@ class _Reading:
             raise TypeError(f"parameter {parameter} gets a frame, but {wish.unknown}; import it, or leave it out")
         columns = self._columns.get(parameter, wish.columns)
         schema = self._schemas.get(parameter)
+        total, self._in_pieces = sum(manifest.written for manifest in manifests), self._in_pieces or wish.pieces
         if wish.pieces:
-            tables = read_tables(manifests, open_folder, columns, self._chunk_rows)
+            line = PaceLine(f"reading {parameter}", total, figures=self._written, say=self._say)
+            tables = watched(read_tables(manifests, open_folder, columns, self._chunk_rows), line)
         else:
-            tables = iter([read_table(manifests, open_folder, columns)])
+            line = PaceLine(f"reading {parameter}", total, say=self._say)
+            whole = read_table(manifests, open_folder, columns)
+            line.add(whole.num_rows, whole.nbytes)  # says so if that took long
+            tables = iter([whole])
+            del whole
 
         def frames() -> Iterator[Frame]:
             row = 0
@@ -202,6 +234,9 @@ class _Reading:
                 yield from_table(fitting, wish.library)
 
         return frames() if wish.pieces else next(frames())
+
+    def _written(self) -> Mapping[str, float]:
+        return {"rows_written": self._outputs.rows}
 
     def _checked(self, parameter: str, table: Any, schema: Any, page: int, row: int) -> Any:
         from airgate.data.frames.outputs import RefusedInput

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -14,10 +15,15 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseHook, Connection
     from pydantic.types import JsonValue
 
-    from airgate.data.store.manifest import Manifest
+    from airgate.data.store.dead_letters import DeadLetters
+    from airgate.data.store.manifest import File, Manifest
+
+log = logging.getLogger(__name__)
 
 _DEFAULT_SCHEMAS = {"duckdb": "main", "postgres": "public", "sqlite": "main"}
+_DEFAULT_PORTS = {"postgres": 5432}
 _FILE_DATABASES = frozenset({"duckdb", "sqlite"})
+_ALIASES = {"postgresql": "postgres"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +71,26 @@ def folder_of(manifest: Manifest) -> DataSet:
     The connection that a URI such as ``s3://aws_default@bucket/x`` names is left out: the same data stays the same
     data, whoever reads it.
     """
-    split = urlsplit(manifest.path)
+    return _files_of(manifest.path, manifest.parts, manifest.schema)
+
+
+def letters_of(letters: DeadLetters) -> DataSet:
+    """The dead letters of a data set, as a part of it: by the folder's name, without the columns."""
+    return _files_of(letters.folder.uri, letters.files, {})
+
+
+def _files_of(uri: str, files: Iterable[File], columns: Mapping[str, str]) -> DataSet:
+    split, files = urlsplit(uri), list(files)
     netloc = split.netloc.rpartition("@")[2]
     local = split.scheme in {"", "file"}
     return DataSet(
         "file" if local else f"{split.scheme}://{netloc}",
         split.path if local else split.path.strip("/"),
         urlunsplit((split.scheme, netloc, split.path, "", "")),
-        columns=manifest.schema,
-        rows=manifest.written,
-        bytes=sum(part.bytes for part in manifest.parts),
-        files=len(manifest.parts),
+        columns=columns,
+        rows=sum(file.records for file in files),
+        bytes=sum(file.bytes for file in files),
+        files=len(files),
     )
 
 
@@ -91,12 +106,14 @@ def table_of(
         columns: That were loaded.
     """
     kind, host = connection.conn_type or "", connection.host or ""
+    kind = _ALIASES.get(kind, kind)
     *given, name = table.split(".")
     schema = given or [default for default in [_DEFAULT_SCHEMAS.get(kind)] if default]
     if kind in _FILE_DATABASES:
         namespace, database = f"{kind}://{host}", []
     else:
-        namespace = f"{kind}://{host}" + (f":{connection.port}" if connection.port else "")
+        port = connection.port or _DEFAULT_PORTS.get(kind)
+        namespace = f"{kind}://{host}" + (f":{port}" if port else "")
         database = [connection.schema] if connection.schema else []
     parts = [*database, *schema, name]
     return DataSet(namespace, ".".join(parts), "/".join([namespace, *parts]), columns=columns or {}, rows=rows)
@@ -105,13 +122,16 @@ def table_of(
 def report_assets(hook: BaseHook, *, inputs: Iterable[DataSet] = (), outputs: Iterable[DataSet] = ()) -> None:
     """Tell Airflow's hook lineage; a hook's calls report their routes themselves.
 
-    Without a lineage reader Airflow's collector does nothing.
+    Without a lineage reader Airflow's collector does nothing. What Airflow takes for no address of an asset is left out
+    with a warning: the records are where they belong by now, and no task may fail for it.
     """
     collector = get_hook_lineage_collector()
-    for one in inputs:
-        collector.add_input_asset(hook, uri=one.uri, asset_extra=_counts(one))
-    for one in outputs:
-        collector.add_output_asset(hook, uri=one.uri, asset_extra=_counts(one))
+    for add, data_sets in ((collector.add_input_asset, inputs), (collector.add_output_asset, outputs)):
+        for one in data_sets:
+            try:
+                add(hook, uri=one.uri, asset_extra=_counts(one))
+            except ValueError as error:
+                log.warning("lineage lacks %s: %s", one.uri, error)
 
 
 def _counts(one: DataSet) -> dict[str, JsonValue]:

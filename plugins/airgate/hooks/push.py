@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airgate.client import clock
 from airgate.data.push.plan import Push, PushReport
 from airgate.data.push.pushing import push
+from airgate.hooks.lineage import Lineage, folder_of, letters_of, report_assets, route_of
 from airgate.hooks.push_call import BatchCalls
 from airgate.hooks.push_offer import KeptFrames, offered_by
 from airgate.hooks.push_task import PushTask
@@ -43,6 +45,7 @@ class TaskPush:
     """
 
     def __init__(self, hook: GatewayHook, wanted: PushTask, context: Any, name: str = "") -> None:
+        self._hook = hook
         ti, batch_call, store = context["ti"], wanted.batch_call, context["task_state_store"]
         slot = f"{_STATE}:{name}" if name else _STATE
         self._folder = _folder(ti, wanted.output_path, name)
@@ -90,7 +93,19 @@ class TaskPush:
         Raises:
             GatewayError: Another try, or this one after a wait, has to go on.
         """
-        return push(self._plan, self.offered, self._calls, self._folder, self._checkpoint)
+        report = push(self._plan, self.offered, self._calls, self._folder, self._checkpoint, self._figures)
+        report_assets(self._hook, inputs=self.lineage(report).inputs)  # the calls have reported the route
+        return report
+
+    def lineage(self, report: PushReport) -> Lineage:
+        """Which data sets and dead letters went to which route."""
+        offered = self.offered
+        inputs = (*map(folder_of, offered.manifests), *map(letters_of, offered.letters))
+        route = route_of(self._hook.gateway.base_url, self._calls.path)
+        return Lineage(inputs, (replace(route, rows=report.pushed),))
+
+    def _figures(self) -> Mapping[str, float]:
+        return {"mb": round(self._calls.sent / 1e6, 1)}
 
 
 class _Settled(TaskStateCheckpoint):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from airgate.hooks.call import Call, build_request, with_key
+from airgate.policy.errors import GatewayError
 from airgate.policy.idempotency import SAFE_METHODS, Setting, digest, idempotency_key, use_of_key
 from airgate.policy.retry import IDEMPOTENT_METHODS
 
@@ -98,12 +100,18 @@ class BatchCalls:
         self._epoch, self._content = epoch, content
         call = batch_call.call
         # The document is asked for here, once, and not by each of the threads.
-        method = hook.document.operation(call.operation).method if call.operation else call.method
+        operation = hook.document.operation(call.operation) if call.operation else call
+        method = operation.method
+        self.path = operation.path
+        """Template of the route."""
         self._use: Setting = use_of_key(method.upper(), use, hook.gateway.idempotency)
         self.repeatable = self._use == "honoured" or method.upper() in IDEMPOTENT_METHODS
         """Whether a batch that is sent twice has one effect."""
         self.ends: float | None = None
         """Unix time by which all calls must be over."""
+        self.sent = 0
+        """Bytes of the bodies that were sent."""
+        self._lock = threading.Lock()
 
     def send(self, batch: PushBatch) -> Response:
         """Make the call of a batch.
@@ -113,7 +121,18 @@ class BatchCalls:
         """
         call = self._hook.resolve(self._batch_call.of(batch))
         request = self._keyed(build_request(self._hook.gateway.base_url, call), batch)
-        return self._hook.send(replace(request, place=batch.in_line), expect=call.expect, deadline=self.ends)
+        try:
+            response = self._hook.send(replace(request, place=batch.in_line), expect=call.expect, deadline=self.ends)
+        except GatewayError as error:
+            self._count(request, error.attempts)
+            raise
+        self._count(request, response.attempts)
+        return response
+
+    def _count(self, request: Request, attempts: int) -> None:
+        size = len(request.body) if isinstance(request.body, bytes) else 0
+        with self._lock:
+            self.sent += size * attempts
 
     def _keyed(self, request: Request, batch: PushBatch) -> Request:
         if self._use == "off":

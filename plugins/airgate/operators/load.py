@@ -10,9 +10,12 @@ from airflow.sdk import BaseOperator
 from airgate.hooks.warehouse import WarehouseHook
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Connection, Context
 
-    from airgate.data.loads.load import Load, Mode, NewColumns
+    from airgate.data.loads.load import Load, LoadResult, Mode, NewColumns
+    from airgate.data.pace_line import PaceLine
+    from airgate.data.store.manifest import Manifest
+    from airgate.hooks.lineage import Lineage
 
 
 class TableLoadOperator(BaseOperator):
@@ -65,6 +68,7 @@ class TableLoadOperator(BaseOperator):
         self.max_dead_letter_share = max_dead_letter_share
         self.cursor = cursor
         self.warehouse_conn_id = warehouse_conn_id
+        self._lineage: Lineage | None = None
         if isinstance(key, str) or (not key and mode in {None, "merge"} and key != ()):
             raise ValueError(f"task {self.task_id!r}: key must be a list of column names, not {key!r}")
         self._check()
@@ -89,13 +93,19 @@ class TableLoadOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Load the data and return table, load id, mode and counts of rows, inserted, updated and dead-lettered."""
         from airgate.data.frames.reading import read_tables
+        from airgate.data.pace_line import PaceLine, ticking, watched
         from airgate.hooks.storage import open_folder
         from airgate.operators.merge import given_manifests
 
         manifests = given_manifests(self.data)
-        load = self._load(context, [part.sha256 for manifest in manifests for part in manifest.parts])
-        with WarehouseHook(self.warehouse_conn_id).get_conn() as warehouse:
-            result = warehouse.load(load, read_tables(manifests, open_folder))
+        line = PaceLine(self.table, sum(manifest.written for manifest in manifests), say=self.log.info)
+        load = self._load(context, [part.sha256 for manifest in manifests for part in manifest.parts], line)
+        hook = WarehouseHook(self.warehouse_conn_id)
+        # Asked for now, as nothing may fail once the rows are in.
+        connection = hook.get_connection(self.warehouse_conn_id)
+        with hook.get_conn() as warehouse, ticking(line):
+            result = warehouse.load(load, watched(read_tables(manifests, open_folder), line))
+        self._trace_back(hook, connection, manifests, result)
         self.log.info(
             "%s: %d rows, %d inserted, %d updated, %d dead-lettered%s",
             *(result.table, result.rows, result.inserted, result.updated, result.dead_lettered),
@@ -108,7 +118,35 @@ class TableLoadOperator(BaseOperator):
             describe_load(context, self.outlets, report)
         return report
 
-    def _load(self, context: Context, content: Sequence[str]) -> Load:
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> object:
+        """What OpenLineage's provider asks for, where it is installed."""
+        from airgate.hooks.lineage import Lineage, openlineage_of
+
+        return openlineage_of(self._lineage or Lineage())
+
+    def _trace_back(
+        self, hook: WarehouseHook, connection: Connection, manifests: Sequence[Manifest], result: LoadResult
+    ) -> None:
+        """Tell what came from where.
+
+        A load that an earlier try has done has no count: that try was counted if it was heard, and 0 would say that
+        the rows are not in.
+        """
+        from airgate.hooks.lineage import Lineage, folder_of, report_assets, table_of
+
+        columns = {name: kind.rstrip("!") for manifest in manifests for name, kind in manifest.schema.items()}
+        if self.new_columns == "ignore":
+            columns = {}  # nobody says which of them the table lacks
+        table = table_of(
+            connection,
+            self.table,
+            rows=None if result.repeated else result.inserted + result.updated,
+            columns={name: kind for name, kind in columns.items() if kind != "null"},
+        )
+        self._lineage = Lineage(tuple(map(folder_of, manifests)), (table,))
+        report_assets(hook, inputs=self._lineage.inputs, outputs=self._lineage.outputs)
+
+    def _load(self, context: Context, content: Sequence[str], line: PaceLine) -> Load:
         from airgate.data.loads.load import Load
         from airgate.policy.idempotency import digest
 
@@ -123,4 +161,5 @@ class TableLoadOperator(BaseOperator):
             max_dead_letters=self.max_dead_letters,
             max_dead_letter_share=self.max_dead_letter_share,
             cursor=self.cursor,
+            onlooker=line,
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseHook, BaseOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airgate.hooks.lineage import Lineage
 
 
 class MergeManifestsOperator(BaseOperator):
@@ -39,21 +41,30 @@ class MergeManifestsOperator(BaseOperator):
         self.data = data
         self.key = key
         self.allow_twins = allow_twins
+        self._lineage: Lineage | None = None
         if isinstance(key, str) or key == []:
             raise ValueError(f"task {self.task_id!r}: key must be a list of column names, not {key!r}")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Merge and return the manifest."""
         from airgate.data.store.merge import merge_manifests
+        from airgate.hooks.lineage import Lineage, folder_of, report_assets
         from airgate.hooks.storage import open_folder
         from airgate.operators.outlets import describe_outlets
 
-        merged = merge_manifests(
-            given_manifests(self.data), open_folder, key=self.key or (), allow_twins=self.allow_twins
-        )
+        manifests = given_manifests(self.data)
+        merged = merge_manifests(manifests, open_folder, key=self.key or (), allow_twins=self.allow_twins)
+        self._lineage = Lineage(tuple(map(folder_of, manifests)), (folder_of(merged),))
+        report_assets(BaseHook(), inputs=self._lineage.inputs, outputs=self._lineage.outputs)
         self.log.info("%d parts with %d rows; %s", len(merged.parts), merged.written, merged.path)
         describe_outlets(context, self.outlets, merged)
         return merged.to_json()
+
+    def get_openlineage_facets_on_complete(self, task_instance: object) -> object:
+        """What OpenLineage's provider asks for, where it is installed."""
+        from airgate.hooks.lineage import Lineage, openlineage_of
+
+        return openlineage_of(self._lineage or Lineage())
 
 
 def given_manifests(data: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 
 from airgate.hooks.gateway import GatewayHook
 from airgate.hooks.given_frame import hidden
-from airgate.hooks.lineage import Lineage, folder_of, openlineage_of, route_of
+from airgate.hooks.lineage import Lineage, openlineage_of
 from airgate.hooks.push_call import LIST, BodyOf
 from airgate.hooks.push_task import PushTask
 from airgate.hooks.retry_policy import with_retry_policy
@@ -208,8 +208,7 @@ class GatewayPushOperator(BaseOperator):
                 report = read_patiently(hook, context, pushing, patience, pushing.run, resumed=resumed)
             finally:
                 self._tell_calls(context, hook)
-            sent_to = route_of(hook.gateway.base_url, self.path or wanted.route)
-        self._lineage = Lineage(tuple(map(folder_of, pushing.offered.manifests)), (sent_to,))
+            self._lineage = pushing.lineage(report)
         self._tell(report)
         return report.to_json()
 

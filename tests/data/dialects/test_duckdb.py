@@ -255,6 +255,9 @@ def test_a_killed_load_is_in_whole_or_not_at_all(tmp_path: Path, delay: float) -
             assert "t" not in tables
             return
         [(loads,)] = warehouse.query(f"SELECT count(*) FROM {LEDGER}")
+        if not loads:  # the ledger is made by a transaction of its own
+            assert "t" not in tables
+            return
         assert warehouse.query("SELECT n, count(*) FROM t GROUP BY n") == [(loads, 20_000)]
 
 

@@ -1,35 +1,44 @@
 """Loads whose process is killed at every statement in turn, then repeated: no row lost, none doubled.
 
 A load runs in a process of its own against a real DuckDB file, SQLite file or PostgreSQL. The process kills itself
-(SIGKILL) before or after its n-th statement, for every n that the load has: ledger, staging, lock, checks, moves, the
-ledger's entry, commit. Others are killed from outside at a random moment. Then the same load runs again, and the table
-has to be what one undisturbed load makes of it. Last, two processes load one table at once: the same load, and
-different ones. One JSON line a kill, and a summary last.
+(SIGKILL) before or after its n-th statement, for every n that the load has: ledger, begin, staging or appends, lock,
+checks, moves, the ledger's entry, commit. What reaches the driver is a statement. Every mode loads with a key, and
+without one where it can. Other processes are killed from outside at a random moment. Then the same load runs again, and
+the table has to be what one undisturbed load makes of it. Last, two processes load one table at once: the same load,
+and different ones. The dialects take their turns side by side. One JSON line a kill, and a summary last.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import chain
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal, get_args
+from unittest import mock
 
 import pyarrow as pa
 
 from airgate.data.dialects.duckdb import open_duckdb
 from airgate.data.dialects.postgres import open_postgres
 from airgate.data.dialects.sqlite import open_sqlite
+from airgate.data.loads import straight
 from airgate.data.loads.load import LEDGER, Load, Mode
 from airgate.data.loads.staged import StagedWarehouse
 from tests.faults import loading_at_once as at_once
@@ -39,6 +48,10 @@ Moment = Literal["before", "after", "any"]
 
 DIALECTS = ("duckdb", "sqlite", "postgres")
 MODES: tuple[Mode, ...] = get_args(Mode)
+KINDS: tuple[tuple[Mode, bool], ...] = tuple(
+    (mode, keyed) for mode in MODES for keyed in (False, True) if keyed or mode != "merge"
+)
+"""Modes, and whether the load has a key; without one nothing is compared, and rows go straight in where they can."""
 
 ROWS, PARTS = 3_000, 3
 """Rows of a load and the tables they come in; a third of the keys are in the table before."""
@@ -50,12 +63,18 @@ OPENERS: dict[str, Callable[[str], AbstractContextManager[StagedWarehouse]]] = {
 }
 
 
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["tests.faults.loading_at_once", "duckdb", "adbc_driver_postgresql.dbapi"])
+"""Each process is a fork of one that has done nothing but import; that spares most of a kill's time."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One kill."""
 
     dialect: str
     mode: Mode
+    keyed: bool
     moment: Moment
     statement: int = 0
     """Which one, from 1; the process dies before or after it."""
@@ -65,48 +84,44 @@ class Case:
     """Tells the tables and loads of the suite apart."""
 
 
-class Mortal:
-    """A dialect whose process dies at a statement."""
+_HARMLESS = {"description", "fetchall", "in_transaction", "register", "unregister"}
+"""What else the dialects ask of a connection; it changes nothing in the database."""
 
-    def __init__(self, dialect: Any, case: Case) -> None:
-        self._dialect, self._case = dialect, case
-        self.statements = 0
+
+class Mortal:
+    """A connection whose process dies at a statement: whatever reaches the driver passes through here."""
+
+    def __init__(self, connection: Any, case: Case, tell: Callable[[str], None] = lambda said: None) -> None:
+        self._connection, self._case, self._tell = connection, case, tell
+        self.steps: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._dialect, name)
+        if name not in _HARMLESS:
+            raise AssertionError(f"{name} is a way to the database that this suite does not watch")
+        return getattr(self._connection, name)
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Count the statement, and die if it is the one."""
-        return self._mortally(sql, lambda: type(self._dialect).query(self._dialect, sql, parameters))
+    def execute(self, sql: str, *parameters: Any) -> Any:
+        """Of every driver."""
+        return self._mortally(sql, partial(self._connection.execute, sql, *parameters))
 
-    def stage(self, name: str, types: Any, tables: Iterator[pa.Table], key: Sequence[str]) -> None:
-        """Every table that is staged is a statement as well."""
+    def executemany(self, sql: str, rows: Any) -> Any:
+        """SQLite's way to insert a part."""
+        return self._mortally(sql, partial(self._connection.executemany, sql, rows))
 
-        def counted() -> Iterator[pa.Table]:
-            for table in tables:
-                yield self._mortally("a part is staged", lambda table=table: table)
+    def sql(self, sql: str, **parameters: Any) -> Any:
+        """DuckDB's way to a result."""
+        return self._mortally(sql, partial(self._connection.sql, sql, **parameters))
 
-        type(self._dialect).stage(self, name, types, counted(), key)
-
-    def append(self, table: str, rows: pa.Table) -> None:
-        """So is every table that goes straight in."""
-        self._mortally("a part is appended", lambda: type(self._dialect).append(self._dialect, table, rows))
-
-    def lock(self, table: str, *, whole: bool) -> None:
-        """The dialect's own, with the statements of this one."""
-        type(self._dialect).lock(self, table, whole=whole)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """The dialect's own, with the statements of this one."""
-        with type(self._dialect).transaction.__get__(self)():
-            yield
+    def adbc_ingest(self, table: str, rows: Any, **options: Any) -> Any:
+        """ADBC's way to insert a part."""
+        return self._mortally(f"INGEST {table}", partial(self._connection.adbc_ingest, table, rows, **options))
 
     def _mortally(self, said: str, act: Callable[[], Any]) -> Any:
-        self.statements += 1
-        mine = self.statements == self._case.statement
+        """Note the statement, and die if it is the one."""
+        self.steps.append(" ".join(said.partition("(")[0].replace('"', "").split())[:60])
+        mine = len(self.steps) == self._case.statement
         if mine:
-            print(json.dumps(said.partition("(")[0].strip()[:60]), flush=True)
+            self._tell(self.steps[-1])
         if mine and self._case.moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         done = act()
@@ -125,7 +140,8 @@ def tables(first: int, version: str) -> Iterator[pa.Table]:
 
 def load_of(case: Case) -> Load:
     """The load under fire; its rows overlap by a third with those that are there."""
-    return Load(f"t{case.turn}", ("id",), f"load-{case.turn}", mode=case.mode, cursor=f"cursor-{case.turn}")
+    key = ("id",) if case.keyed else ()
+    return Load(f"t{case.turn}", key, f"load-{case.turn}", mode=case.mode, cursor=f"cursor-{case.turn}")
 
 
 def expected(mode: Mode) -> Counter[tuple[int, str]]:
@@ -140,33 +156,56 @@ def expected(mode: Mode) -> Counter[tuple[int, str]]:
     return Counter(new)
 
 
-def work(case: Case, place: str) -> None:
+def work(case: Case, place: str, told: Connection) -> None:
     """What runs in the process that is to die: the load, or all of it when the statement is beyond its last."""
-    with OPENERS[case.dialect](place) as warehouse:
-        mortal = Mortal(warehouse.dialect, case)
-        print("ready", flush=True)
-        result = StagedWarehouse(mortal).load(load_of(case), tables(2 * ROWS // 3, "new"))  # type: ignore[arg-type]
-    print(json.dumps({"statements": mortal.statements, "repeated": result.repeated}), flush=True)
+    with watched(case, place, told.send) as (warehouse, _):
+        told.send("ready")
+        told.send(warehouse.load(load_of(case), tables(2 * ROWS // 3, "new")).repeated)
 
 
-def start(case: Case, place: str) -> subprocess.Popen[str]:
-    """Run ``work`` in a process of its own."""
-    command = [sys.executable, "-m", "tests.faults.suites.load", "--work", json.dumps(asdict(case)), place]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@contextmanager
+def watched(
+    case: Case, place: str, tell: Callable[[str], None] = lambda said: None
+) -> Iterator[tuple[StagedWarehouse, Mortal]]:
+    """A warehouse whose connection is mortal, and that appends each part by itself, however small it is."""
+    with OPENERS[case.dialect](place) as opened, mock.patch.object(straight, "_ROWS_AT_ONCE", 0):
+        dialect: Any = opened.dialect
+        if case.dialect == "duckdb":  # it looks for the rows in the frame that calls it, which is now one further up
+            opened.query("SET python_scan_all_frames = true")
+        mortal = Mortal(dialect.connection, case, tell)
+        yield StagedWarehouse(replace(dialect, connection=mortal)), mortal
+
+
+def start(case: Case, place: str) -> tuple[BaseProcess, Connection]:
+    """Run ``work`` in a process of its own; gives it and what it tells."""
+    told, telling = _PROCESSES.Pipe(duplex=False)
+    process = _PROCESSES.Process(target=work, args=(case, place, telling))
+    process.start()
+    telling.close()
+    return process, told
+
+
+def ended(process: BaseProcess, told: Connection) -> tuple[int | None, list[str | bool]]:
+    """Wait for the end of a process; gives its exit code and what it has told since."""
+    said = []
+    with suppress(EOFError):
+        while told.poll(120):
+            said.append(told.recv())
+    process.join(120)
+    assert process.exitcode is not None, "a load has come to no end"
+    return process.exitcode, said
 
 
 def fire(case: Case, place: str) -> dict[str, Any]:
     """Prepare the table, kill a load of it, load again, and say what is in the table."""
     prepare(case, place)
-    process = start(case, place)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    process, told = start(case, place)
+    assert told.recv() == "ready"
     if case.moment == "any":
         time.sleep(case.pause)
-        process.send_signal(signal.SIGKILL)
-    said, _ = process.communicate(timeout=120)
-    killed = process.returncode == -signal.SIGKILL
-    lines = [json.loads(line) for line in said.splitlines()]
+        process.kill()
+    code, said = ended(process, told)
+    killed = code == -signal.SIGKILL
     with OPENERS[case.dialect](place) as warehouse:
         result = warehouse.load(load_of(case), tables(2 * ROWS // 3, "new"))
         lost, doubled = difference(warehouse, case)
@@ -176,7 +215,7 @@ def fire(case: Case, place: str) -> dict[str, Any]:
     return {
         "suite": "load",
         **asdict(case),
-        "at": lines[0] if killed and lines and isinstance(lines[0], str) else None,
+        "at": said[0] if killed and said and isinstance(said[0], str) else None,
         "killed": killed,
         "was_in": result.repeated,
         "lost": lost,
@@ -200,10 +239,8 @@ def difference(warehouse: StagedWarehouse, case: Case) -> tuple[int, int]:
 def race(case: Case, place: str) -> dict[str, Any]:
     """Two processes load the same table at once, each twice the same load; gives what is in it."""
     prepare(case, place)
-    processes = [start(case, place) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0] for process in processes]
-    codes = [process.returncode for process in processes]
-    repeated = [json.loads(text.splitlines()[-1])["repeated"] for text in said if text.count("\n") > 1]
+    ends = [ended(*one) for one in [start(case, place) for _ in range(2)]]
+    codes, repeated = [code for code, _ in ends], [said[-1] for _, said in ends if said]
     with OPENERS[case.dialect](place) as warehouse:
         lost, doubled = difference(warehouse, case)
         warehouse.query(f"DROP TABLE t{case.turn}")
@@ -217,13 +254,13 @@ def race(case: Case, place: str) -> dict[str, Any]:
     }
 
 
-def statements(dialect: str, mode: Mode, place: str) -> int:
-    """How many statements an undisturbed load has."""
-    case = Case(dialect, mode, "before", turn=1_000_000 + MODES.index(mode))
+def steps(dialect: str, mode: Mode, keyed: bool, place: str) -> list[str]:
+    """The statements of an undisturbed load."""
+    case = Case(dialect, mode, keyed, "before", turn=1_000_000 + KINDS.index((mode, keyed)))
     prepare(case, place)
-    process = start(case, place)
-    said, _ = process.communicate(timeout=120)
-    return int(json.loads(said.splitlines()[-1])["statements"])
+    with watched(case, place) as (warehouse, mortal):
+        warehouse.load(load_of(case), tables(2 * ROWS // 3, "new"))
+    return mortal.steps
 
 
 @contextmanager
@@ -236,27 +273,23 @@ def places(folder: Path, dialects: Sequence[str]) -> Iterator[dict[str, str]]:
         yield found
 
 
-def cases(counts: dict[tuple[str, Mode], int], seed: int, random_kills: int, sample: int | None) -> list[Case]:
+def cases(counts: dict[tuple[str, Mode, bool], int], seed: int, random_kills: int, sample: int | None) -> list[Case]:
     """Every statement of every load, before and after it, and some random moments; or a seeded sample of them.
 
     Args:
-        counts: Dialect and mode -> statements of its load.
+        counts: Dialect, mode and whether there is a key -> statements of such a load.
         seed: The same one gives the same cases.
-        random_kills: For each dialect and mode.
+        random_kills: For each such load.
         sample: How many of all; None for all.
     """
     draw = random.Random(seed)
     found = [
-        Case(dialect, mode, moment, statement)
-        for (dialect, mode), count in counts.items()
+        Case(*load, moment, statement)
+        for load, count in counts.items()
         for statement in range(1, count + 1)
         for moment in ("before", "after")
     ]
-    found += [
-        Case(dialect, mode, "any", pause=round(draw.uniform(0, 0.15), 4))
-        for dialect, mode in counts
-        for _ in range(random_kills)
-    ]
+    found += [Case(*load, "any", pause=round(draw.uniform(0, 0.15), 4)) for load in counts for _ in range(random_kills)]
     if sample is not None:
         found = draw.sample(found, min(sample, len(found)))
     return [replace(case, turn=turn) for turn, case in enumerate(found)]
@@ -274,7 +307,7 @@ def run_suite(
     seed: int,
     say: Callable[[dict[str, Any]], None],
     *,
-    loads: Sequence[tuple[str, Mode]],
+    loads: Sequence[tuple[str, Mode, bool]],
     sample: int | None = None,
     random_kills: int = 5,
 ) -> dict[str, Any]:
@@ -284,23 +317,33 @@ def run_suite(
         folder: for the warehouses.
         seed: of sample and random moments.
         say: told each line.
-        loads: dialects and modes.
+        loads: dialects, modes, and whether there is a key.
         sample: how many kills of all; None for all.
-        random_kills: kills at any moment, for each dialect and mode.
+        random_kills: kills at any moment, for each of these loads.
     """
-    began, lines = time.monotonic(), []
-    with places(folder, [dialect for dialect, _ in loads]) as found:
-        counts = {(dialect, mode): statements(dialect, mode, found[dialect]) for dialect, mode in loads}
-        for case in cases(counts, seed, random_kills, sample):
-            lines.append(fire(case, found[case.dialect]))
-            say(lines[-1])
-        for number, (dialect, mode) in enumerate(counts):
-            lines.append(race(Case(dialect, mode, "any", turn=2_000_000 + number), found[dialect]))
-            say(lines[-1])
+    began = time.monotonic()
+    lines: list[dict[str, Any]] = []
+    telling = threading.Lock()
+    dialects = list(dict.fromkeys(dialect for dialect, *_ in loads))
+    with places(folder, dialects) as found, ThreadPoolExecutor(len(dialects)) as pool:
+        counts = {load: len(steps(*load, found[load[0]])) for load in loads}
+        kills = cases(counts, seed, random_kills, sample)
+        races = [Case(*load, "any", turn=2_000_000 + number) for number, load in enumerate(loads)]
         # A sample has a test of its own for these.
-        for rush in rushes(list(found)) if sample is None else ():
-            lines.append(at_once.run(rush, found[rush.engine.split()[-1]]))
-            say(lines[-1])
+        different = rushes(dialects) if sample is None else []
+
+        def run(dialect: str) -> None:
+            place = found[dialect]
+            for line in chain(
+                (fire(case, place) for case in kills if case.dialect == dialect),
+                (race(case, place) for case in races if case.dialect == dialect),
+                (at_once.run(rush, place) for rush in different if rush.engine.split()[-1] == dialect),
+            ):
+                with telling:
+                    lines.append(line)
+                    say(line)
+
+        list(pool.map(run, dialects))
     total = {
         "suite": "load",
         "summary": True,
@@ -324,15 +367,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="makes sample and moments reproducible")
     parser.add_argument("--sample", type=int, help="kills drawn from all (default: all)")
     parser.add_argument("--dialects", nargs="*", default=DIALECTS, choices=DIALECTS, help="to load into (default: all)")
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.work:
-        work(Case(**json.loads(options.work[0])), options.work[1])
-        return 0
     with tempfile.TemporaryDirectory(prefix="airgate-faults-") as folder:
         total = run_suite(
             *(Path(folder), options.seed, lambda line: print(json.dumps(line), flush=True)),
-            loads=[(dialect, mode) for dialect in options.dialects for mode in MODES],
+            loads=[(dialect, *kind) for dialect in options.dialects for kind in KINDS],
             sample=options.sample,
         )
     # A kill that missed its statement proves nothing.

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from airgate.data.dialects.absent import verdict
+from airgate.data.dialects.names import folded, spelled
 from airgate.data.dialects.pep249 import Connection, Cursor
 from airgate.data.dialects.plain import plain
 from airgate.data.dialects.seen_keys import SeenKeys
@@ -180,6 +181,14 @@ class DbApiWarehouse:
         if missing := [name for name in load.key if name not in schema.names or name not in there]:
             raise LoadRefused(f"{load.table}: the key column {', '.join(missing)} is not in the table and the data")
         new = [name for name in schema.names if name not in there]
+        unfilled = {folded(name, ignores_case=True): name for name in there if name not in schema.names}
+        if alike := [name for name in new if folded(name, ignores_case=True) in unfilled]:
+            # Whether they are one column is for the database to say, and each says something else.
+            meant = [unfilled[folded(name, ignores_case=True)] for name in alike]
+            raise LoadRefused(
+                f"{load.table}: the table has {', '.join(meant)} where the data has {', '.join(alike)}; rename the "
+                "columns of the data"
+            )
         if new and load.new_columns != "ignore":
             raise LoadRefused(
                 f"{load.table}: the table has no column {', '.join(new)}, and this dialect adds none: add it, or say "
@@ -191,12 +200,14 @@ class DbApiWarehouse:
 
     def _rows(self, load: Load, names: list[str], tables: Iterator[pa.Table]) -> LoadResult:
         batch: list[dict[str, Any]] = []
+        given: list[str] = []
         start, inserted, updated = 0, 0, 0
         dead_letters = self._qualified(f"{load.table}_dead_letters")
         refused = RefusedRows(self, load, dead_letters, lambda place: batch[place - start], None, dict)
         with closing(SeenKeys(load)) as keys:
             for table in tables:
-                batch = plain(table.select(names)).to_pylist()
+                given = given or table.column_names
+                batch = plain(spelled(table, given, names, ignores_case=False)).to_pylist()
                 keys.add(batch)
                 known = [bool(load.mode == "merge" and self._known(load, row)) for row in batch]
                 self._put(load, names, batch, known, start, refused)

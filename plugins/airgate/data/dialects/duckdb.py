@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from airgate.data.dialects.dialect import ROW, qualified, quoted
+from airgate.data.dialects.names import folded
 from airgate.data.loads.load import Load
 from airgate.data.loads.staged import StagedWarehouse
 from airgate.data.shape.arrowtypes import no_rows
@@ -204,12 +206,14 @@ class DuckDB:
             for name, kind in there.items()
             if name in columns and kind in _HOLDS
         ]
+        written = set(map(self._folded, columns))
         for rule, names, expression in self._rules(load.table):
+            comes = [self._folded(name) in written for name in names]  # a rule spells a column as whoever wrote it did
             if rule == "NOT NULL":
-                conditions += [(f"r.{quoted(name)} IS NULL", f"{name} is null") for name in names if name in columns]
+                conditions += [(f"r.{quoted(name)} IS NULL", f"{name} is null") for name in compress(names, comes)]
             elif rule == "CHECK":
                 conditions.append((f"({expression}) IS FALSE", f"CHECK ({expression})"))
-            elif rule in {"UNIQUE", "PRIMARY KEY"} and set(names) <= set(columns):
+            elif rule in {"UNIQUE", "PRIMARY KEY"} and all(comes):
                 conditions += self._unique(load, rows, rule, names)
         found: list[tuple[int, str]] = []
         for condition, reason in conditions:
@@ -227,6 +231,9 @@ class DuckDB:
             [name, *schema],
         )
         return [(rule, names, expression) for rule, names, expression in rows]
+
+    def _folded(self, name: str) -> str:
+        return folded(name, ignores_case=self.ignores_case)
 
     def _unique(self, load: Load, rows: str, rule: str, names: Sequence[str]) -> list[tuple[str, str]]:
         reason = f"{rule} ({', '.join(names)})"

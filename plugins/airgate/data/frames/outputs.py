@@ -50,6 +50,11 @@ class Outputs:
     _checked: dict[str, int] = field(default_factory=dict)
     _refused: list[RefusedInput] = field(default_factory=list)
 
+    @property
+    def rows(self) -> int:
+        """Of all frames that were taken in."""
+        return sum(writer.rows for writer in self._writers.values())
+
     def refuse(self, refused: RefusedInput) -> None:
         """Take rows of an input in; they go beside the first output."""
         self._refused.append(refused)

@@ -32,6 +32,11 @@ class FrameWriter:
         self._frames = 0
         self._rows = 0
 
+    @property
+    def rows(self) -> int:
+        """That were taken in."""
+        return self._rows
+
     def refuse(self, misfits: Sequence[Misfit], *, page: int, position: dict[str, object]) -> None:
         """Take rows in that are to be dead letters; they are written with the next part."""
         self._waiting += [(page, misfit, position) for misfit in misfits]

@@ -6,9 +6,13 @@ import logging
 from collections.abc import Mapping
 
 from airgate.data.dialects.dialect import Dialect, qualified, quoted
+from airgate.data.dialects.names import folded
 from airgate.data.loads.load import Load, LoadRefused
 
 log = logging.getLogger(__name__)
+
+NULL = "NULL"
+"""Expression of a column that comes without a value."""
 
 
 def fit_columns(dialect: Dialect, load: Load, coming: Mapping[str, str | None]) -> dict[str, str]:
@@ -31,15 +35,15 @@ def fit_columns(dialect: Dialect, load: Load, coming: Mapping[str, str | None]) 
         there = dialect.columns(load.table)
         if not there:
             raise LoadRefused(f"{load.table}: a table needs a column that holds a value, and there is none")
-    names = {name.lower() if dialect.ignores_case else name: name for name in there}
+    names = {folded(name, ignores_case=dialect.ignores_case): name for name in there}
     columns = {}
     for name, kind in coming.items():
-        known = names.get(name.lower() if dialect.ignores_case else name)
+        known = names.get(folded(name, ignores_case=dialect.ignores_case))
         if known is None:
             if kind is not None and _added(dialect, load, name, kind):
                 columns[name] = dialect.converted(f"s.{quoted(name)}", kind, kind)
         elif kind is None:
-            columns[known] = "NULL"
+            columns[known] = NULL
         elif dialect.holds(there[known], kind):
             columns[known] = dialect.converted(f"s.{quoted(name)}", there[known], kind)
         else:

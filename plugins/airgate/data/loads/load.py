@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
 import pyarrow as pa
@@ -17,6 +17,26 @@ rows the table's whole content; the table itself, with its constraints and grant
 
 NewColumns = Literal["add", "ignore", "fail"]
 """What becomes of a column that the table does not have: it is added, left out with a warning, or refused."""
+
+
+class Onlooker(Protocol):
+    """Is told how a load gets on; ``airgate.data.pace_line.PaceLine`` is one."""
+
+    def begin(self, phase: str) -> None:
+        """All rows go through a phase of that name now."""
+        ...
+
+    def add(self, records: int, /, *, refused: int = 0) -> None:
+        """So many more rows are through it, and so many more are refused."""
+        ...
+
+
+class _Nobody:
+    def begin(self, phase: str) -> None:
+        pass
+
+    def add(self, records: int, /, *, refused: int = 0) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +61,8 @@ class Load:
     """The same as a share of the rows, 0 to 1; the larger of the two holds."""
     cursor: str | None = None
     """Where the read that brought the rows stands, as any text; it is committed with them."""
+    onlooker: Onlooker = field(default=_Nobody(), compare=False, repr=False)
+    """Whoever looks on; that makes no difference to the load."""
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airgate.data.dialects.dialect import ROW, Dialect, qualified, quoted
+from airgate.data.dialects.names import folded
 from airgate.data.loads.load import Load, LoadRefused
 from airgate.data.loads.refused_rows import RefusedRows
 
@@ -36,6 +37,8 @@ class Move:
     staging: str
     columns: Mapping[str, str]
     """Columns to write -> expression over the staging table, named ``s``."""
+    moved: Callable[[int], object] = lambda rows: None
+    """Is told of rows that are in, or refused."""
 
     def prepare(self) -> None:
         """Note which rows are known; a merge needs it."""
@@ -80,7 +83,7 @@ class Move:
             )
 
     def _folded(self, name: str) -> str:
-        return name.lower() if self.dialect.ignores_case else name
+        return folded(name, ignores_case=self.dialect.ignores_case)
 
     def _count(self, table: str, within: str) -> int:
         [(count,)] = self._query(f"SELECT count(*) FROM {table} AS s WHERE {within}")
@@ -131,10 +134,13 @@ def _move(move: Move, first: int, behind: int, refused: RefusedRows) -> Counts:
         dialect.query(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
     else:
         dialect.query(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        move.moved(behind - first)
         return counts
     dialect.query(f"RELEASE SAVEPOINT {_SAVEPOINT}")
     if behind - first > 1:
         middle = (first + behind) // 2
         return _move(move, first, middle, refused) + _move(move, middle, behind, refused)
     refused.add(first, reason)
+    move.moved(1)
+    move.load.onlooker.add(0, refused=1)
     return Counts()

@@ -45,10 +45,13 @@ class StagedWarehouse:
         coming = Coming.of(dialect, load, iter([rows] if isinstance(rows, pa.Table) else rows))
         dialect.query(f"DROP TABLE IF EXISTS {STAGING}")
         straight = may_go_straight(dialect, load, coming.types)
+        load.onlooker.begin("appending" if straight else "staging")
         staged = 0 if straight else stage(dialect, load, coming)
         try:
             with dialect.transaction():
+                load.onlooker.begin("waiting for other loads")
                 dialect.lock(load.table, whole=load.mode != "append")
+                load.onlooker.begin("appending" if straight else "moving into the table")
                 if earlier := ledger.find(load):
                     return earlier
                 columns = fit_columns(dialect, load, coming.types)
@@ -72,9 +75,10 @@ def _land(dialect: Dialect, load: Load, columns: Mapping[str, str], coming: Comi
     if not dialect.savepoints:
         for place, reason in dialect.unfit(load, STAGING, columns):
             refused.add(place, reason)
+            load.onlooker.add(0, refused=1)
         if refused.places:
             dialect.query(f"DELETE FROM {STAGING} WHERE {ROW} IN ({', '.join(map(str, refused.places))})")
-    counts = move_rows(Move(dialect, load, STAGING, columns), rows, refused)
+    counts = move_rows(Move(dialect, load, STAGING, columns, load.onlooker.add), rows, refused)
     return _result(load, rows, counts.inserted, counts.updated, refused)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from airgate.data.dialects.dialect import ROW, Dialect, quoted
+from airgate.data.dialects.names import same_twice, spelled
 from airgate.data.loads.load import Load, LoadRefused
 
 STAGING = "airgate_staging"
@@ -45,13 +46,16 @@ class Coming:
         typed = [field.name for field in first.schema if not pa.types.is_null(field.type)]
         if untyped := [name for name in load.key if name not in typed]:
             raise LoadRefused(f"{load.table}: the key column {', '.join(untyped)} has no type, as it holds no value")
-        if len({name.lower() if dialect.ignores_case else name for name in names}) < len(names):
-            raise LoadRefused(f"{load.table}: two columns of the data have names that are one in the database")
-        if ROW in names:
+        if twice := same_twice(names, ignores_case=dialect.ignores_case):
+            raise LoadRefused(
+                f"{load.table}: two columns of the data, {' and '.join(twice)}, have names that are one in the database"
+            )
+        if same_twice([*names, ROW], ignores_case=dialect.ignores_case):
             raise LoadRefused(f"{load.table}: the column name {ROW} is taken by the load itself; rename the column")
         types = dialect.types(pa.schema([first.schema.field(name) for name in typed]))
         return Coming(
-            (table.select(typed) for table in chain([first], tables)), {name: types.get(name) for name in names}
+            (spelled(table, names, typed, ignores_case=dialect.ignores_case) for table in chain([first], tables)),
+            {name: types.get(name) for name in names},
         )
 
 

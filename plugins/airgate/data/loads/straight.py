@@ -11,6 +11,8 @@ from dataclasses import replace
 import pyarrow as pa
 
 from airgate.data.dialects.dialect import Dialect
+from airgate.data.dialects.names import folded
+from airgate.data.loads.fitting import NULL
 from airgate.data.loads.load import Load
 from airgate.data.loads.moving import Move, move_rows
 from airgate.data.loads.refused_rows import RefusedRows
@@ -30,9 +32,11 @@ def may_go_straight(dialect: Dialect, load: Load, types: Mapping[str, str | None
     """
     if load.key or load.mode == "merge" or not dialect.goes_straight(load.table):
         return False
-    there = dialect.columns(load.table)
-    return all(there.get(name, kind) == kind or kind is None for name, kind in types.items()) and not any(
-        dialect.converted(name, kind, kind) != name for name, kind in types.items() if kind
+    there = {_folded(dialect, name): kind for name, kind in dialect.columns(load.table).items()}
+    return all(
+        there.get(_folded(dialect, name), kind) == kind and dialect.converted(name, kind, kind) == name
+        for name, kind in types.items()
+        if kind is not None
     )
 
 
@@ -61,7 +65,7 @@ def append_parts(
     """
     count = inserted = 0
     for table in gathered(tables):
-        rows = table.select([name for name in table.column_names if name in columns])
+        rows = _written(dialect, columns, table)
         if _appended(dialect, load, rows):
             inserted += rows.num_rows
         else:
@@ -87,6 +91,24 @@ def gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         waiting.append(table)
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _written(dialect: Dialect, columns: Mapping[str, str], table: pa.Table) -> pa.Table:
+    """The columns that are written, by the names that they have in the table; nothing is copied."""
+    known = {_folded(dialect, name): name for name in columns}
+    names = [name for name in table.column_names if _folded(dialect, name) in known]
+    written = [known[_folded(dialect, name)] for name in names]
+    rows = table.select(names)
+    if written != names:
+        rows = rows.rename_columns(written)
+    for name, value in columns.items():
+        if value == NULL:  # left out, it would get the column's default
+            rows = rows.append_column(name, pa.nulls(table.num_rows, pa.string()))
+    return rows
+
+
+def _folded(dialect: Dialect, name: str) -> str:
+    return folded(name, ignores_case=dialect.ignores_case)
 
 
 def _appended(dialect: Dialect, load: Load, rows: pa.Table) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import pyarrow as pa
 
+from airgate.client import clock
 from airgate.data.checkpoint import Checkpoint
+from airgate.data.pace_line import PaceLine
 from airgate.data.push.batches import Offered, groups
 from airgate.data.push.plan import Calls, Push, PushReport
 from airgate.data.push.progress import PushProgress, begin, refuse_doubt
@@ -17,7 +20,14 @@ from airgate.data.store.parts import PartWriter
 from airgate.data.store.storage import Folder
 
 
-def push(plan: Push, offered: Offered, calls: Calls, folder: Folder, checkpoint: Checkpoint) -> PushReport:
+def push(
+    plan: Push,
+    offered: Offered,
+    calls: Calls,
+    folder: Folder,
+    checkpoint: Checkpoint,
+    figures: Callable[[], Mapping[str, float]] = dict,
+) -> PushReport:
     """Push all records, from where an earlier try stopped.
 
     A batch is settled when each of its records is accepted or durable as a dead letter; what is settled is stored
@@ -30,6 +40,7 @@ def push(plan: Push, offered: Offered, calls: Calls, folder: Folder, checkpoint:
         calls: Makes the calls of the batches.
         folder: Where the dead letters and their manifest go.
         checkpoint: Keeps the progress.
+        figures: Gives more figures for the line of the log.
 
     Raises:
         GatewayError: A batch could not be sent, or some records were put off for longer than is waited here; what was
@@ -47,7 +58,8 @@ def push(plan: Push, offered: Offered, calls: Calls, folder: Folder, checkpoint:
         refuse_doubt(progress, plan.round, islice(ahead, plan.window))
     # There are no parts to write; the folder holds what was refused, as that of any data set does.
     writer = PartWriter(folder, pa.schema([]), earlier, redact_fields=plan.redact_fields)
-    windows = Windows(plan, calls, progress, writer, checkpoint, offered.rows, progress.reached)
+    line = PaceLine(plan.target, offered.rows, before=progress.records, figures=figures, clock=clock.now)
+    windows = Windows(plan, calls, progress, writer, checkpoint, line, progress.reached)
     windows.refuse_too_many()
     with ThreadPoolExecutor(plan.in_flight, thread_name_prefix="push") as pool:
         for window in groups(offered.batches(plan.batch_size, progress.done), plan.window):

@@ -44,6 +44,8 @@ class Outcome:
     busy: list[Busy] = field(default_factory=list)
     """Why."""
     calls: int = 0
+    retries: int = 0
+    """Calls beyond the first one of each request."""
     error: Exception | None = None
     """Why it is not settled."""
     in_doubt: bool = False
@@ -52,6 +54,11 @@ class Outcome:
     """Names of the batch and its halves, as far as they came to be sent."""
     in_line: dict[str, str] = field(default_factory=dict)
     """Those of them that the gateway's own limits held back -> their places in line."""
+
+    def count(self, attempts: int) -> None:
+        """A request was sent so many times."""
+        self.calls += attempts
+        self.retries += max(0, attempts - 1)
 
 
 def settle(batch: PushBatch, plan: Push, calls: Calls, in_line: Mapping[str, str]) -> Outcome:
@@ -69,7 +76,7 @@ def settle(batch: PushBatch, plan: Push, calls: Calls, in_line: Mapping[str, str
     except Exception as error:
         outcome.error = error
         if isinstance(error, GatewayError):
-            outcome.calls += error.attempts
+            outcome.count(error.attempts)
         unsent = isinstance(error, ValueError) or (isinstance(error, GatewayError) and not error.in_doubt)
         outcome.in_doubt = outcome.accepted > 0 or not unsent
     return outcome
@@ -88,7 +95,7 @@ def _send(batch: PushBatch, plan: Push, calls: Calls, in_line: Mapping[str, str]
     except Rejected as error:
         if error.status not in REFUSALS or plan.refused == "fail":
             raise
-        outcome.calls += error.attempts
+        outcome.count(error.attempts)
         if plan.refused == "bisect" and len(batch.records) > 1:
             for half in batch.halves():
                 _send(half, plan, calls, in_line, outcome)
@@ -100,7 +107,7 @@ def _send(batch: PushBatch, plan: Push, calls: Calls, in_line: Mapping[str, str]
     except GatewayError as error:
         error.in_doubt = True  # the service has had the batch
         raise
-    outcome.calls += response.attempts
+    outcome.count(response.attempts)
     outcome.accepted += len(batch.records) - len(refused)
     for place, item in sorted(refused.items()):
         if item.busy:

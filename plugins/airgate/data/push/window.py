@@ -6,7 +6,7 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from airgate.client import clock
 from airgate.data.checkpoint import Checkpoint
+from airgate.data.pace_line import PaceLine
 from airgate.data.push.batches import PushBatch
 from airgate.data.push.plan import Calls, Push, TooManyDeadLetters
 from airgate.data.push.progress import PushProgress
@@ -27,8 +28,6 @@ from airgate.policy.retry import TRANSIENT_STATUSES, Again, GiveUp, Later, decid
 
 log = logging.getLogger(__name__)
 
-_SAY_EVERY = 5.0
-
 
 @dataclass(slots=True)
 class Windows:
@@ -39,11 +38,10 @@ class Windows:
     progress: PushProgress
     writer: PartWriter
     checkpoint: Checkpoint
-    offered: int
+    line: PaceLine
     doubtful: int
     """Batches before this number may have been sent by an earlier try."""
     _stopped: Event = field(default_factory=Event)
-    _said: float = field(default_factory=clock.now)
 
     def push(self, pool: ThreadPoolExecutor, window: Sequence[PushBatch]) -> None:
         """Settle all batches of a window.
@@ -59,7 +57,6 @@ class Windows:
             self.refuse_too_many()
             if busy:
                 self._hold_back(busy, attempt, began)
-        self._say()
 
     def refuse_too_many(self) -> None:
         """Refuse to go on when the service refuses too much."""
@@ -83,7 +80,8 @@ class Windows:
         try:
             for batch in todo:
                 futures[pool.submit(copy_context().run, self._settle, batch)] = batch
-            wait(futures)
+            for future in as_completed(futures):
+                self._count(futures[future], future.result())
         finally:
             # Also when the task is told to end: what is settled by now need not be sent again.
             self._stopped.set()
@@ -170,11 +168,12 @@ class Windows:
             retry_after=decision.delay if isinstance(decision, Later) else decision.retry_after,
         )
 
-    def _say(self) -> None:
-        if clock.now() - self._said >= _SAY_EVERY:
-            self._said = clock.now()
-            done, dead = self.progress.records, self.progress.dead_lettered
-            log.info("%s: %d of %d records, %d of them dead-lettered", self.plan.target, done, self.offered, dead)
+    def _count(self, batch: PushBatch, outcome: Outcome) -> None:
+        """Count what became of a batch for the log, which need not wait until it is stored."""
+        settled = outcome.error is None
+        dead = len(outcome.dead) + len(batch.unreadable) if settled else 0
+        done = outcome.accepted + dead if settled else 0
+        self.line.add(done, calls=outcome.calls, retries=outcome.retries, dead_letters=dead)
 
 
 class _Stopped(Exception):
