@@ -41,8 +41,10 @@ class Watched:
 
     def took(self, response: Response | None, rows: int, bad: int = 0) -> None:
         size = 0 if response is None else response.received
-        batch = Batch({}, [], {}, size, response, total=self.total, share=self.share, took=self.took_each)
+        texts = [b"{}"] * (rows + bad)
+        batch = Batch({}, texts, {}, size, response, total=self.total, share=self.share, took=self.took_each)
         table = pa.table({"n": range(rows)})
+        self.progress.arrived(batch)
         self.progress.took(batch, table, [Misfit(n, b"{}", "bad") for n in range(bad)])
 
 
@@ -64,10 +66,10 @@ def test_lines_come_every_few_seconds_the_first_one_soon() -> None:
 
 
 def test_a_line_has_the_figures() -> None:
-    """Lately and overall are different rates; calls, repetitions, waiting, bytes and dead letters are added up."""
+    """Lately and overall are different rates; calls, repetitions, waiting and bytes are added up as they arrive."""
     watched = Watched()
     watched.page(2.0, rows=90, bad=10, attempts=3)
-    watched.page(6.0, rows=600)
+    watched.page(6.0, rows=590, bad=10)
     [first, second] = watched.lines
     assert first == (
         "GET /n: 100 records",
@@ -80,9 +82,10 @@ def test_a_line_has_the_figures() -> None:
             "retries": 2,
             "waited_s": 2.0,
             "fetching_s": 0.2,
-            "dead_letters": 10,
+            "dead_letters": 0,
         },
     )
+    assert second[1]["dead_letters"] == 10  # the first page's: those of this one are known when it is decoded
     assert (second[1]["rows_per_s"], second[1]["rows_per_s_overall"]) == (100, round(700 / 8))
     watched.page(5.0, rows=1, body=b"x" * 2_498_000)
     assert watched.lines[-1][1]["mb"] == 2.5
@@ -107,7 +110,7 @@ def test_nothing_is_said_while_nothing_happens() -> None:
         watched.page(6.0, rows=0)
         watched.progress.durable(manifest(100))
     assert len(watched.lines) == 1
-    watched.page(6.0, rows=1)
+    watched.page(0.1, rows=1)
     assert len(watched.lines) == 2
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from airgate.client.pages import Paginator, Position
 from airgate.data.checkpoint import Checkpoint
 from airgate.data.read.pages import Fetch, Reached, read_pages
-from airgate.data.read.readthrough import Plan, PositionRefused, Source, read_through
+from airgate.data.read.readthrough import Plan, PositionRefused, Source, read_through, refuses_position
 from airgate.data.read.standing import Resumed
 from airgate.data.shape.batch import Batch, Onlooker
 from airgate.data.shape.decode import RecordDecoder
@@ -20,7 +20,7 @@ from airgate.data.shape.schemafile import SchemaFile
 from airgate.data.store.layout import DEFAULT_LAYOUT, Layout
 from airgate.data.store.manifest import Manifest
 from airgate.data.store.storage import Folder
-from airgate.policy.errors import InvalidResponse, Rejected, Unauthorized
+from airgate.policy.errors import GatewayError
 from airgate.policy.idempotency import digest
 
 SAMPLE_RECORDS = 1000
@@ -97,7 +97,7 @@ def extract(
     """Read the collection to its end.
 
     After each durable part the checkpoint holds the position behind it. A read that dies goes on there, or starts from
-    the beginning when the service no longer knows that position; a read that completes clears it.
+    the beginning, once for a page, when the service refuses that position; a read that completes clears it.
 
     Args:
         collection: What to read.
@@ -110,7 +110,8 @@ def extract(
             has become.
 
     Raises:
-        GatewayError: When a page cannot be had; what came before is durable and the checkpoint stands behind it.
+        GatewayError: When a page cannot be had; what came before is durable and the checkpoint stands behind it. It
+            names the source, and the page by the number that dead letters have.
         ValueError: When the balance of records does not hold, or the collection has more pages or records than allowed.
     """
     source = Source(
@@ -133,13 +134,15 @@ def _batches(
             max_records=collection.max_records,
             pages_before=before.manifest.calls.pages if before else 0,
             records_before=before.manifest.received if before else 0,
+            source=collection.source,
         )
     ) as pages:
-        if before is not None:
+        # The beginning of a collection cannot expire.
+        if before is not None and start != collection.paginator.first():
             try:
                 first = next(pages)
-            except (Rejected, InvalidResponse) as error:
-                if isinstance(error, Unauthorized):
+            except GatewayError as error:
+                if not refuses_position(error):
                     raise
                 raise PositionRefused from error
             yield batch_of(first)

@@ -40,10 +40,13 @@ def say_plainly(event: str, **figures: float) -> None:
 
 @dataclass(slots=True)
 class _Counts:
-    """What this try has seen; ``rows`` are the records that fit."""
+    """What this try has seen arrive."""
 
-    rows: int = 0
+    records: int = 0
+    decoded: int = 0
+    """Of these; small pages wait until there are enough of them to be decoded together."""
     dead_letters: int = 0
+    """Among those that are decoded."""
     bytes: int = 0
     pages: int = 0
     calls: int = 0
@@ -52,17 +55,14 @@ class _Counts:
     fetching: float = 0.0
     """Seconds in which the read stood still until a batch was there."""
 
-    @property
-    def records(self) -> int:
-        return self.rows + self.dead_letters
-
 
 class Progress:
     """Looks on at a read and says every few seconds how far it has come.
 
-    An onlooker of ``airgate.data.extract.extract``. It has no clock of its own: a line is due when a page arrives or a
-    part becomes durable, so that nothing is said while nothing happens. As a context manager it says a last line with
-    the totals, whatever the end.
+    An onlooker of ``airgate.data.extract.extract``. Records count when their page arrives, dead letters when it is
+    decoded, which for small pages is later. It has no clock of its own: a line is due when a page arrives or is
+    decoded, or a part becomes durable, so that nothing is said while nothing happens. As a context manager it says a
+    last line with the totals, whatever the end.
 
     Args:
         source: Names the collection at the beginning of each line.
@@ -97,11 +97,10 @@ class Progress:
         """Since it began to look on."""
         return self._clock() - self._began
 
-    def took(self, batch: Batch, table: pa.Table, misfits: Sequence[Misfit]) -> None:
-        """A page, or a piece of an export, has been read and parsed."""
+    def arrived(self, batch: Batch) -> None:
+        """A page, or a piece of an export, is here."""
         counts, response = self._counts, batch.response
-        counts.rows += table.num_rows
-        counts.dead_letters += len(misfits)
+        counts.records += len(batch.records)
         counts.pages += 1
         counts.bytes += batch.bytes
         counts.fetching += batch.took
@@ -112,10 +111,16 @@ class Progress:
         self._total, self._share = batch.total, batch.share
         self._speak_when_due()
 
+    def took(self, batch: Batch, table: pa.Table, misfits: Sequence[Misfit]) -> None:
+        """It is decoded: now it is known which of its records do not fit."""
+        self._counts.decoded += table.num_rows + len(misfits)
+        self._counts.dead_letters += len(misfits)
+        self._speak_when_due()
+
     def durable(self, manifest: Manifest) -> None:
         """A part is on the disk, or an earlier try's parts were found there."""
-        # All that was taken is in it; so it falls to zero when an expired position made the read start again.
-        self._before = max(0, manifest.received - self._counts.records)
+        # All that was decoded is in it; so it falls to zero when an expired position made the read start again.
+        self._before = max(0, manifest.received - self._counts.decoded)
         self._speak_when_due()
 
     def summary(self, manifest: Manifest) -> dict[str, float]:
@@ -144,17 +149,17 @@ class Progress:
             return
         counts, span = self._counts, now - self._said_at
         fresh = counts.records - self._said_records
-        if fresh:
-            overall = _rate(counts.records, now - self._began)
-            lately = _rate(fresh, span)
-            self._smooth = smoothed(self._smooth, lately, span) if self._smooth is not None else overall
-            self._say(
-                f"{self._source}: {standing(self._before + counts.records, self._total, self._smooth, self._share)}",
-                rows_per_s=round(lately),
-                **self._figures(overall),
-            )
-            self._said_records, self._said_at = counts.records, now
-        self._due = now + self._every
+        if not fresh:
+            return
+        overall = _rate(counts.records, now - self._began)
+        lately = _rate(fresh, span)
+        self._smooth = smoothed(self._smooth, lately, span) if self._smooth is not None else overall
+        self._say(
+            f"{self._source}: {standing(self._before + counts.records, self._total, self._smooth, self._share)}",
+            rows_per_s=round(lately),
+            **self._figures(overall),
+        )
+        self._said_records, self._said_at, self._due = counts.records, now, now + self._every
 
     def _figures(self, overall: float) -> dict[str, float]:
         counts = self._counts

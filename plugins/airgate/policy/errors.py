@@ -88,11 +88,23 @@ class GatewayError(Exception):
         self.excerpt = excerpt
         self.in_doubt = False
         """Whether a request of this call may have had its effect although the call failed."""
+        self.where = ""
+        """Where the call stands in a longer piece of work, such as the page of a read; the message begins with it."""
         super().__init__(self._message())
 
+    def at(self, where: str) -> None:
+        """Let the message say where in a longer piece of work the call stands, instead of what it said of that before.
+
+        Args:
+            where: In a few words; must not hold a secret.
+        """
+        self.where = where
+        self.args = (self._message(),)
+
     def _message(self) -> str:
+        where = f"{self.where}: " if self.where else ""
         call = f"{self.method} {self.url}: " if self.method else ""
-        parts = [f"{call}{self.reason}"]
+        parts = [f"{where}{call}{self.reason}"]
         if self.attempts:
             parts.append(f"after {self.attempts} attempt{'s' if self.attempts > 1 else ''}")
         if self.request_id:
@@ -204,7 +216,12 @@ class NeedsAttention(GatewayError):
 
 
 class InvalidResponse(GatewayError):
-    """The answer came but is not usable: a redirect, an unexpected status, not JSON, not the promised shape."""
+    """The answer came but is not usable: a redirect, an unexpected status, not JSON, not the promised shape.
+
+    ``says_otherwise`` when it is a whole JSON object without what was asked for: some services tell of a failure so.
+    """
+
+    says_otherwise: bool = False
 
 
 _BY_STATUS: dict[int, type[GatewayError]] = {

@@ -16,25 +16,30 @@ import pyarrow as pa
 
 from airgate.client.message import Response, headers_of
 from airgate.client.pages import Page, Position
+from airgate.client.paging.links import LinkScope
 from airgate.data.checkpoint import Checkpoint
 from airgate.data.extract import Collection, batch_of
+from airgate.data.read.caps import Caps, shown
 from airgate.data.read.lanes import in_order
-from airgate.data.read.pages import Caps, Fetch, Reached, read_pages
+from airgate.data.read.pages import Fetch, Reached, read_pages
 from airgate.data.read.parents import Parents, as_path_text
-from airgate.data.read.readthrough import PositionRefused, Source, read_through
+from airgate.data.read.readthrough import PositionRefused, Source, read_through, refuses_position
 from airgate.data.read.standing import Resumed
 from airgate.data.shape.batch import Batch, Onlooker
 from airgate.data.shape.decode import RecordDecoder
 from airgate.data.shape.schemafile import SchemaFile
 from airgate.data.store.manifest import Manifest
 from airgate.data.store.storage import Folder
-from airgate.policy.errors import InvalidResponse, NotFound, Rejected, Unauthorized
+from airgate.policy.errors import GatewayError, NotFound
 from airgate.policy.idempotency import digest
+from airgate.policy.redaction import one_line, redact_text
 
 log = logging.getLogger(__name__)
 
 Missing = Literal["fail", "skip"]
 
+_LONGEST_NAME = 200
+"""Characters of a parent's values that an error shows."""
 
 FetchBelow = Callable[[Mapping[str, str]], Fetch]
 """Placeholder of the path -> value, not escaped yet; gives what asks for the pages below that parent."""
@@ -79,7 +84,8 @@ def extract_children(
         schema_file: Where an inferred schema is kept from run to run.
 
     Raises:
-        GatewayError: When a page cannot be had; what came before is durable and the checkpoint stands behind it.
+        GatewayError: When a page cannot be had; what came before is durable and the checkpoint stands behind it. It
+            names the source, the parent, and the page of the whole read, by the numbers that dead letters have.
         ValueError: When the balance of records does not hold, there are too many pages, or a child has a field of the
             name of a parent's column.
     """
@@ -140,6 +146,7 @@ class _Reading:
             collection.max_records,
             before.manifest.calls.pages if before else 0,
             before.manifest.received if before else 0,
+            source=shown(collection.source),
         )
         # Only a position in the middle of a parent can have expired; at its beginning a refusal means the parent.
         doubtful = before is not None and start["page"] != collection.paginator.first()
@@ -147,8 +154,9 @@ class _Reading:
             while True:
                 try:
                     reached = next(pages, None)
-                except (Rejected, InvalidResponse) as error:
-                    if not doubtful or isinstance(error, Unauthorized):
+                except GatewayError as error:
+                    error.at(caps.place_in(error.where))
+                    if not doubtful or not refuses_position(error):
                         raise
                     raise PositionRefused from error
                 if reached is None:
@@ -165,8 +173,8 @@ class _Reading:
 
     def _one_parent(self, number: int, page: Position | None) -> Iterator[Reached]:
         children, collection = self._children, self.collection
-        values = children.parents.values(number, children.params)
-        fetch = self._fetch_below({name: as_path_text(value) for name, value in values.items()})
+        values = {name: as_path_text(value) for name, value in children.parents.values(number, children.params).items()}
+        fetch = self._fetch_below(values)
         add = _adding(children.parents.values(number, children.columns))
         first = collection.paginator.first()
         begin = first if page is None else page
@@ -190,14 +198,24 @@ class _Reading:
                         else {"parent": number, "page": reached.following},
                         total=None,  # it is that of one parent
                     )
-        except NotFound as error:
-            if children.missing == "fail" or error.status != HTTPStatus.NOT_FOUND or not whole:
+        except GatewayError as error:
+            skipped = isinstance(error, NotFound) and error.status == HTTPStatus.NOT_FOUND and whole
+            if children.missing == "fail" or not skipped:
+                error.at(_place(collection.source, number, values, fetch))
                 raise
             # A page without records: the position behind this parent is one to go on from, as behind any other.
             nothing = Response(
                 HTTPStatus.NOT_FOUND, headers_of(), b"", error.method, error.url, attempts=max(error.attempts, 1)
             )
             yield Reached({"parent": number, "page": begin}, Page((), {}, nothing), behind)
+
+
+def _place(source: str, number: int, values: Mapping[str, str], fetch: Fetch) -> str:
+    """Whose children were read, in words; the number is the one in positions."""
+    secrets = links.secrets if isinstance(links := getattr(fetch, "links", None), LinkScope) else ()
+    told = one_line(", ".join(f"{name}={value}" for name, value in values.items()))[:_LONGEST_NAME]
+    parent = f"parent {number} ({told})" if told else f"parent {number}"
+    return f"{shown(source, secrets)}, {redact_text(parent, secrets)}"
 
 
 def _adding(values: Mapping[str, Any]) -> Callable[[Page], Page]:

@@ -14,7 +14,7 @@ from airgate.client.message import Response
 from airgate.client.pages import Position
 from airgate.data.checkpoint import Checkpoint
 from airgate.data.extract import SAMPLE_RECORDS
-from airgate.data.read.caps import Caps
+from airgate.data.read.caps import Caps, shown
 from airgate.data.read.csvtext import CsvDecoder, header_of, text_schema
 from airgate.data.read.cutting import BEGINNING, Cut, Piece, StreamChanged, Unreadable, cut
 from airgate.data.read.fileformats import CsvFile, FileFormat, NdjsonFile
@@ -113,7 +113,8 @@ def extract_export(
         schema_file: Where an inferred schema is kept from run to run.
 
     Raises:
-        GatewayError: When the export cannot be had, or breaks off too often; what came before is durable.
+        GatewayError: When the export cannot be had, or breaks off too often; what came before is durable. It names the
+            source, and the piece by the number that dead letters have as page.
         ValueError: When the balance does not hold, there are too many records, or the export changes while it is read.
     """
     reading = _Reading(export, open_stream)
@@ -142,7 +143,13 @@ class _Reading:
             PositionRefused: The export is another one than that of the try that stored the position.
         """
         export, failures, came, ended = self._export, 0, False, False
-        caps = Caps(None, export.max_records, 0, before.manifest.received if before else 0)
+        caps = Caps(
+            *(None, export.max_records),
+            before.manifest.calls.pages if before else 0,
+            before.manifest.received if before else 0,
+            source=shown(export.source),
+            piece="piece",
+        )
         while not ended:
             try:
                 for batch in self._once(position):
@@ -157,11 +164,15 @@ class _Reading:
             except _BrokenOff as broken:
                 if failures >= export.reopens:
                     broken.error.retryable = True  # also where it was asked for by POST: a read has no effect
+                    broken.error.at(caps.place)
                     raise broken.error from None
                 if failures:
                     clock.sleep(export.backoff * 2.0 ** (failures - 1))
                 failures += 1
                 log.warning("%s broke off behind byte %d; asking again", export.source, position["offset"])
+            except GatewayError as error:
+                error.at(caps.place)
+                raise
 
     def decoder(self, schema: pa.Schema, evolution: Evolution) -> Decoder:
         """What reads the records."""

@@ -94,6 +94,10 @@ class Ingest:
         self._onlookers = onlookers
         self._pending: list[Batch] = []
         self._records = self._bytes = 0
+        """Of the batches that are not decoded yet."""
+        self._received = 0
+        """Records that came in since the last flush, whatever the decoder and the writer make of them."""
+        self._flushed_pages = writer.manifest.calls.pages
         self._last: Batch | None = None
         self._kept: pa.Schema | None = None
 
@@ -102,7 +106,8 @@ class Ingest:
 
         Raises:
             GatewayError: A batch cannot be had; the ones before it are durable.
-            ValueError: The balance does not hold, or the data cannot be written as asked.
+            ValueError: Not every record that came in has become a row or a dead letter, or the data cannot be written
+                as asked.
         """
         # Before the first page: what is said of this try counts from what is durable.
         self._tell_durable()
@@ -116,6 +121,7 @@ class Ingest:
                 raise
             if self._pending:
                 self._decode()
+            self._make_durable()
             self._writer.complete()
             # Before the manifest: a try that Airflow has given up cannot reach the store any more, and must fail here
             # rather than complete a data set that its successor is writing.
@@ -128,6 +134,7 @@ class Ingest:
     def _take(self, batch: Batch) -> None:
         self._pending.append(batch)
         self._records += len(batch.records)
+        self._received += len(batch.records)
         self._bytes += batch.bytes
         if self._bytes >= DECODED_TOGETHER or self._writer.rows + self._records >= self._writer.layout.part_rows:
             self._decode()
@@ -139,11 +146,13 @@ class Ingest:
             # The parts that it tells of are about to be replaced under the same names.
             self._save(self._pending[0].position)
             self._stale = False
-        batches, self._pending, self._records, self._bytes = self._pending, [], 0, 0
+        batches, came, calls = self._pending, self._records, self._writer.manifest.calls
+        self._pending, self._records, self._bytes = [], 0, 0
         table, found = self._decoder.decode([record for batch in batches for record in batch.records])
+        self._check_balance(calls.pages, calls.pages + len(batches), came, table.num_rows, len(found))
         misfits = deque(found)
         self._writer.add(table, position=batches[0].position)
-        calls, start, row = self._writer.manifest.calls, 0, 0
+        start, row = 0, 0
         for batch in batches:
             mine = []
             while misfits and misfits[0].index < start + len(batch.records):
@@ -164,11 +173,38 @@ class Ingest:
             self._decode()
         if self._last is None:
             return
-        self._writer.flush()
+        self._make_durable()
         self._save(self._last.following)
         manifest = self._writer.manifest
         log.info("%s: %d records durable after %d pages", self._source, manifest.received, manifest.calls.pages)
         self._tell_durable()
+
+    def _make_durable(self) -> None:
+        """Write what is decoded. Only what adds up is entered in a checkpoint afterwards."""
+        manifest = self._writer.manifest
+        came, written, dead = self._received, manifest.written, manifest.dead_lettered
+        self._writer.flush(came)
+        written, dead = manifest.written - written, manifest.dead_lettered - dead
+        self._check_balance(self._flushed_pages, manifest.calls.pages, came, written, dead)
+        self._received, self._flushed_pages = 0, manifest.calls.pages
+
+    def _check_balance(self, first: int, behind: int, came: int, rows: int, letters: int) -> None:
+        """Refuse pages whose records have not all become rows or dead letters, or have become more than one.
+
+        Args:
+            first: Number of the first page, from 0, as dead letters have it.
+            behind: Number behind the last one.
+            came: Records of these pages as they came in.
+            rows: That they became.
+            letters: Dead letters that they became.
+        """
+        if came == rows + letters:
+            return
+        pages = f"page {first}" if behind - first == 1 else f"pages {first} to {behind - 1}"
+        raise ValueError(
+            f"{self._source}: {came} records were received with {pages} (the first is 0), but they became {rows} rows "
+            f"and {letters} dead letters. A retry reads them again; report it if that fails as well"
+        )
 
     def _save(self, position: Position | None, *, final: bool = False) -> None:
         self._keep_schema()

@@ -62,6 +62,11 @@ class PageFetch:
     links: LinkScope = field(default_factory=LinkScope)
     """The gateway's address and secrets: where links may lead."""
 
+    @property
+    def source(self) -> str:
+        """Names the collection in messages."""
+        return f"{self.method} {self.path}"
+
     @classmethod
     def through(
         cls,

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+import msgspec
+
 from airgate.client.message import Response, headers_of
 from airgate.client.pages import Page, PageRequest, Paginator, Position
 from airgate.client.paging.abilities import Asks, EndsByRefusal, Foresees, Sifts, TakesNull, Totals, able
@@ -17,8 +19,8 @@ from airgate.client.paging.guard import GuardSettings, LoopGuard
 from airgate.client.paging.links import LinkScope
 from airgate.client.splitting import Splitter
 from airgate.data.read.ahead import KEPT_EACH, Ahead
-from airgate.data.read.caps import Caps
-from airgate.policy.errors import GatewayError
+from airgate.data.read.caps import Caps, shown
+from airgate.policy.errors import GatewayError, InvalidResponse
 
 __all__ = ["Caps", "Fetch", "PageRequest", "Reached", "read_pages"]
 
@@ -56,6 +58,7 @@ def read_pages(
     records_before: int = 0,
     guard: GuardSettings = _GUARD,
     links: LinkScope | None = None,
+    source: str | None = None,
 ) -> Generator[Reached, None, None]:
     """Give every page in order.
 
@@ -76,9 +79,10 @@ def read_pages(
         records_before: Records that earlier tries read; they count.
         guard: When a read counts as one that would never end.
         links: Where links to next pages may lead; None for what the ``fetch`` has as ``links``, if it has.
+        source: Names the collection in errors, such as ``GET /orders``; None for what the ``fetch`` has as ``source``.
 
     Raises:
-        GatewayError: A page cannot be had, or is none, or reading would never end.
+        GatewayError: A page cannot be had, or is none, or reading would never end. It says which page.
         ValueError: There are more pages or records than allowed, or an option is wrong.
     """
     for name, value in (("in_flight", in_flight), ("max_pages", max_pages), ("max_records", max_records)):
@@ -86,7 +90,8 @@ def read_pages(
             raise ValueError(f"{name} must be 1 or more, not {value}")
     scope = links or getattr(fetch, "links", None) or LinkScope()
     read = _Read(paginator, fetch, records, scope)
-    caps = Caps(max_pages, max_records, pages_before, records_before)
+    name = shown(str(getattr(fetch, "source", "")) if source is None else source, scope.secrets)
+    caps = Caps(max_pages, max_records, pages_before, records_before, source=name)
     return _pages(read, start, caps, LoopGuard(guard), in_flight=in_flight, prefetch=prefetch)
 
 
@@ -116,11 +121,15 @@ class _Read:
 
     def split(self, position: Position, response: Response) -> tuple[Page, Position | None]:
         """The page there, and where the next one stands."""
-        page = self._splitter.split(response)
-        if page.null and self._takes_null and not self._takes_null.null_is_empty(position, page):
-            raise response.invalid(
-                f"the body has null at {self._records!r}, and nothing beside it says that it is empty"
-            )
+        try:
+            page = self._splitter.split(response)
+            if page.null and self._takes_null and not self._takes_null.null_is_empty(position, page):
+                raise response.invalid(
+                    f"the body has null at {self._records!r}, and nothing beside it says that it is empty"
+                )
+        except InvalidResponse as error:
+            error.says_otherwise = _is_object(response.bytes)
+            raise
         return page, self._paginator.after(position, page)
 
     def outgrown(self, page: Page) -> bool:
@@ -171,33 +180,64 @@ class _Read:
         return Reached(position, Page((), {}, response), None, self.total)
 
 
+def _is_object(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
 def _pages(
     read: _Read, start: Position, caps: Caps, guard: LoopGuard, *, in_flight: int, prefetch: bool
 ) -> Generator[Reached, None, None]:
     ahead = Ahead(read.fetch, in_flight=in_flight, kept=KEPT_EACH * in_flight if in_flight > 1 else 1)
+    more = in_flight > 1 or prefetch
     position: Position | None = start
     try:
         while position is not None:
+            place = caps.place
             try:
-                early = ahead.take(position)
-                response = read.fetch(position) if early is None else early
+                reached = _reach(read, position, caps, guard, ahead, more=more, one=prefetch)
             except GatewayError as error:
-                if end := read.end(position, error):
-                    yield end
-                    return
+                error.at(place)
                 raise
-            page, following = read.split(position, response)
-            if early is not None and following is None and read.outgrown(page):
-                page, following = read.split(position, read.fetch(position))
-            guard.check(position, page, following)
-            read.note(page)
-            fresh = read.fresh(position, page)
-            caps.count(len(fresh.records), last=following is None)
-            if following is not None and (in_flight > 1 or prefetch):
-                if not ahead.expects(following):
-                    ahead.plan(read.behind(position, page, following, one=prefetch))
-                ahead.fill(caps.pages_left)
-            yield Reached(position, fresh, following, read.total)
-            position = following
+            yield reached
+            position = reached.following
     finally:
         ahead.close()
+
+
+def _reach(
+    read: _Read, position: Position, caps: Caps, guard: LoopGuard, ahead: Ahead, *, more: bool, one: bool
+) -> Reached:
+    """The page there.
+
+    Args:
+        read: What it belongs to.
+        position: Where it stands.
+        caps: Counts it.
+        guard: Sees it.
+        ahead: What has been asked for before its turn.
+        more: Whether pages behind it are to be asked for now.
+        one: Whether the next one is, even if nothing tells that there is one.
+    """
+    try:
+        early = ahead.take(position)
+        response = read.fetch(position) if early is None else early
+    except GatewayError as error:
+        if end := read.end(position, error):
+            return end
+        raise
+    page, following = read.split(position, response)
+    if early is not None and following is None and read.outgrown(page):
+        page, following = read.split(position, read.fetch(position))
+    guard.check(position, page, following)
+    read.note(page)
+    fresh = read.fresh(position, page)
+    caps.count(len(fresh.records), last=following is None)
+    if following is not None and more:
+        if not ahead.expects(following):
+            ahead.plan(read.behind(position, page, following, one=one))
+        ahead.fill(caps.pages_left)
+    return Reached(position, fresh, following, read.total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import pyarrow as pa
@@ -54,4 +54,13 @@ class Onlooker(Protocol):
 
     def durable(self, manifest: Manifest) -> None:
         """A part is durable, or all of them."""
+        ...
+
+
+@runtime_checkable
+class ArrivalOnlooker(Onlooker, Protocol):
+    """An onlooker that hears of each batch as soon as it is here, too: small ones wait to be decoded together."""
+
+    def arrived(self, batch: Batch) -> None:
+        """A batch is here; what its records hold is not known yet."""
         ...

@@ -35,7 +35,10 @@ class Calls(msgspec.Struct, kw_only=True):
 
 
 class Manifest(msgspec.Struct, kw_only=True):
-    """A data set: its files and its balance, ``received == written + dead_lettered``."""
+    """A data set: its files and its balance, ``received == written + dead_lettered``.
+
+    What is received is counted where it comes in, the rest by what the files hold.
+    """
 
     path: str
     """The folder as a URI."""
@@ -52,7 +55,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         """Refuse a data set whose files do not add up.
 
         Raises:
-            ValueError: When a record is neither written nor dead-lettered, or is counted twice.
+            ValueError: When a record that came in is neither written nor dead-lettered, or one is there twice.
         """
         written = sum(part.records for part in self.parts)
         dead = sum(file.records for file in self.dead_letters)

@@ -78,6 +78,7 @@ class PartWriter:
         self._growing = GrowingPart(folder, schema, self.layout, _next_number(self.manifest))
         self._dead: list[DeadLetter] = []
         self._dead_bytes = 0
+        self._given = 0
 
     @property
     def schema(self) -> pa.Schema:
@@ -94,11 +95,13 @@ class PartWriter:
             OSError: When a row group cannot be written.
         """
         self.reject(misfits or (), page=page, position=position)
+        self._given += table.num_rows
         self._growing.add(table)
 
     def reject(self, misfits: Iterable[Misfit], *, page: int, position: dict[str, object]) -> None:
         """Take the records of a page in that do not fit."""
         for misfit in misfits:
+            self._given += 1
             text = misfit.record.decode("utf-8", "backslashreplace")
             letter = DeadLetter(misfit.reason, page, position, misfit.index, text)
             self._dead.append(self._redacted(letter))
@@ -125,19 +128,26 @@ class PartWriter:
             or max(growing.bytes, self._dead_bytes) >= layout.part_bytes
         )
 
-    def flush(self) -> None:
-        """Make what is collected durable and enter it in the manifest."""
-        manifest, rows, letters = self.manifest, self._growing.rows, self._dead
+    def flush(self, received: int | None = None) -> None:
+        """Make what is collected durable and enter it in the manifest.
+
+        Whether the files hold as many records as were received is for ``Manifest.check`` to say.
+
+        Args:
+            received: Records that came in since the last time, as whoever took them in counted them; None for as many
+                as were given to ``add`` and ``reject``.
+        """
+        manifest, letters = self.manifest, self._dead
         dead = [self._write_letters(f"dead-letters-{len(manifest.dead_letters):05d}.jsonl", letters)] if letters else []
         parts = self._growing.finish()
         # Entered together and last: a manifest that counts half a flush would not add up.
         manifest.dead_letters += dead
         manifest.parts += parts
         manifest.schema = describe_schema(self.schema)
-        manifest.dead_lettered += len(letters)
-        manifest.written += rows
-        manifest.received += rows + len(letters)
-        self._dead, self._dead_bytes = [], 0
+        manifest.dead_lettered += sum(file.records for file in dead)
+        manifest.written += sum(part.records for part in parts)
+        manifest.received += self._given if received is None else received
+        self._dead, self._dead_bytes, self._given = [], 0, 0
 
     def complete(self) -> Manifest:
         """Write the rest: all files are durable, and nothing but the manifest is missing.
@@ -177,7 +187,8 @@ class PartWriter:
     def _write_letters(self, name: str, letters: list[DeadLetter]) -> File:
         content = b"\n".join(map(msgspec.json.encode, letters)) + b"\n"
         self.folder.write(name, content)
-        return File(name=name, records=len(letters), bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        lines = content.count(b"\n")  # of the file, not of the list: what is written is what counts
+        return File(name=name, records=lines, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _next_number(manifest: Manifest) -> int:
