@@ -36,6 +36,12 @@ def plain() -> None:
     """Do something."""
 
 
+class FromTrigger(EmptyOperator):
+    """Is begun by the triggerer, before its task runs."""
+
+    start_from_trigger = True
+
+
 @task
 def per_item(item: int) -> None:
     """Do something for each."""
@@ -156,6 +162,37 @@ ARGUMENTS: list[Any] = [
         lambda order: order.step("a", plain.override(task_id="a")().as_teardown(), undo=undo),
         ["step 'a'", "teardown"],
     ),
+    ("a rule of its own", step(pivot=True, trigger_rule="all_done"), ["step 'a': trigger_rule='all_done'", "after="]),
+    (
+        "an undo's rule",
+        step(undo_options={"trigger_rule": "one_failed"}),
+        ["the undo of step 'a': trigger_rule='one_failed'", "leave it out"],
+    ),
+    (
+        "an own task's rule",
+        lambda order: order.step("a", plain.override(task_id="a", trigger_rule="none_failed")(), undo=undo),
+        ["step 'a': trigger_rule='none_failed'", "leave it out"],
+    ),
+    (
+        "an own undo's rule",
+        lambda order: order.step("a", DO, undo=EmptyOperator(task_id="undo_a", trigger_rule="all_done")),
+        ["the undo of step 'a': trigger_rule='all_done'", "leave it out"],
+    ),
+    (
+        "an undo that waits",
+        step(undo_options={"depends_on_past": True}),
+        ["the undo of step 'a': depends_on_past", "maybe for ever"],
+    ),
+    (
+        "an own undo that waits",
+        lambda order: order.step("a", DO, undo=EmptyOperator(task_id="undo_a", wait_for_downstream=True)),
+        ["the undo of step 'a': depends_on_past", "give its task depends_on_past=False"],
+    ),
+    (
+        "a task that a triggerer begins",
+        lambda order: order.step("a", FromTrigger(task_id="a"), undo=undo),
+        ["step 'a': start_from_trigger", "start_from_trigger=False"],
+    ),
     (
         "a key's own operator",
         lambda order: order.step("a", GatewayOperator(task_id="a", path="/a", epoch="2"), undo=undo),
@@ -222,6 +259,23 @@ def test_a_dag_that_would_skip_the_undos_is_refused(dag: dict[str, Any], said: s
     assert "saga 'order'" in message
     assert f"the DAG has {'a ' if said == 'dagrun_timeout' else ''}{said}" in message
     assert "take it away" in message
+
+
+def test_a_rule_of_all_tasks_of_a_dag_is_refused() -> None:
+    """It would hold for the steps as well."""
+    message = message_of(step(), {"default_args": {"trigger_rule": "all_done"}})
+    assert "step 'a': trigger_rule='all_done'" in message
+    assert "default_args" in message
+
+
+def test_a_step_follows_those_before_it_across_tasks_with_rules_of_their_own() -> None:
+    """The task between runs whatever became of the first step; the second one still does not."""
+    with DAG("orders", schedule=None) as dag, Saga("order") as order:
+        first = order.step("first", DO, undo=undo)
+        between = EmptyOperator(task_id="between", trigger_rule="all_done")
+        second = order.step("second", DO, undo=undo, after=[])
+        first.operator >> between >> second.operator
+    assert "order.first" in dag.task_dict["order.second"].upstream_task_ids
 
 
 def test_steps_are_defined_within_the_saga() -> None:

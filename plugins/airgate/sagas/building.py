@@ -11,13 +11,16 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, XComArg
 
 from airgate.hooks.selection import Selection
+from airgate.operators.gateway import GatewayOperator
 from airgate.policy.saga.plan import UNDO, Plan, Step
 from airgate.sagas.begin import SagaBeginOperator
 from airgate.sagas.checking import (
     check_do,
     check_not_of_the_call,
     check_own_task,
+    check_task,
     check_undo,
+    check_undo_waits_for_no_run,
     checked_lookup,
 )
 from airgate.sagas.decide import SagaDecideOperator
@@ -27,6 +30,7 @@ from airgate.sagas.publishing import check_event
 from airgate.sagas.step import SagaStepOperator
 from airgate.sagas.undo import SagaUndoOperator
 from airgate.sagas.verdict import SagaVerdictOperator
+from airgate.sagas.verdicts import count_orders
 from airgate.sagas.wiring import Lookup, StepWiring, Telling, Wiring
 
 FOREIGN_SETTLES_IN = 60.0
@@ -117,6 +121,7 @@ class Building:
         conn_id = gateway_conn_id or self.options.gateway_conn_id
         honours = self.options.honours_keys if honours_keys is None else honours_keys
         task = self._task(name, do, conn_id, honours, retriable, inputs, options)
+        check_task(where, task)
         if isinstance(task, SagaStepOperator) and (pivot or retriable):
             task.custom_operator_name += " (pivot)" if pivot else " (only forward)"  # which the graph shows
         of_undo = dict(undo_options or {})
@@ -157,9 +162,11 @@ class Building:
         where = f"step {name!r}"
         if (operator := as_operator(where, do)) is not None:
             check_own_task(where, operator, name, options, inputs)
+            if isinstance(operator, GatewayOperator) and operator.idempotency_key is None:
+                operator.idempotency_key = honours
             timeout = operator.execution_timeout
             limit = FOREIGN_SETTLES_IN if timeout is None else timeout.total_seconds()
-            make_step(self.wiring, name, operator, limit + saga.settles_in.total_seconds())
+            make_step(self.wiring, name, operator, limit + saga.settles_in.total_seconds(), honours)
             return operator
         check_do(where, do, inputs)
         check_not_of_the_call(where, options)
@@ -213,6 +220,7 @@ class Building:
         except ValueError as error:
             raise ValueError(f"saga {self.name!r}: {error}") from None
         self.wiring.chosen = plan
+        self._hold_order(plan)
         undos = {step.name: self._undo(step.name) for step in plan.undoable}
         self.wiring.undo_ids = {name: task.task_id for name, task in undos.items()}
         decide = SagaDecideOperator(task_id="decide", wiring=self.wiring, **self.options.patient)
@@ -232,6 +240,16 @@ class Building:
             task.as_teardown(setups=self.begin)
         # Without setups: with them, a run that is ended while it is queued skips this too and comes out green.
         self.verdict.as_teardown(on_failure_fail_dagrun=True)
+        count_orders(self.name, self.verdict, self.options.patient)
+
+    def _hold_order(self, plan: Plan) -> None:
+        """Let a step follow those before it also where only other tasks of the DAG, with rules of their own, do."""
+        for step in plan.steps:
+            task = self._steps[step.name].task
+            for each in sorted(step.after):
+                before = self._steps[each].task
+                if before.task_id not in task.upstream_task_ids:
+                    before >> task
 
     def _check_dag(self) -> None:
         dag = self.begin.dag
@@ -262,8 +280,10 @@ class Building:
         )
 
     def _undo(self, name: str) -> BaseOperator:
-        task, wired = self._undo_task(name), self.wiring.steps[name]
-        check_event(f"the undo of step {name!r}", wired.undo_event, task.outlets, wired.inputs)
+        task, wired, where = self._undo_task(name), self.wiring.steps[name], f"the undo of step {name!r}"
+        check_task(where, task)
+        check_undo_waits_for_no_run(where, task)
+        check_event(where, wired.undo_event, task.outlets, wired.inputs)
         return task
 
     def _undo_task(self, name: str) -> BaseOperator:

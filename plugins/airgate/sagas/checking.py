@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, TriggerRule
 
 from airgate.hooks.call import Call
 from airgate.hooks.selection import Selection, check_selection
@@ -114,11 +114,42 @@ def check_own_task(
     if options or inputs:
         given = ", ".join([*options, *(["inputs"] if inputs else [])])
         raise ValueError(f"{where} is a task of its own: give {given} to the task")
-    if operator.is_setup or operator.is_teardown:
-        raise ValueError(f"{where}: its task is a setup or teardown, and the saga says that itself; leave it out")
     for name in ("epoch", "idempotency_key"):
         if isinstance(given_text := getattr(operator, name, None), str) and given_text:
             raise ValueError(f"{where}: {name}: {_OWN[name]}")
+
+
+def check_task(where: str, task: BaseOperator) -> None:
+    """Refuse a task, of whatever kind, that would run when the saga does not say so.
+
+    Raises:
+        ValueError: Naming the argument and the cure.
+    """
+    if task.is_setup or task.is_teardown:
+        raise ValueError(f"{where}: its task is a setup or teardown, and the saga says that itself; leave it out")
+    if task.trigger_rule != TriggerRule.ALL_SUCCESS:
+        raise ValueError(
+            f"{where}: trigger_rule={task.trigger_rule.value!r} would run it whatever became of what it rests on; "
+            "leave it out, here and of default_args: the saga says when its tasks run, and after= what a step follows"
+        )
+    if getattr(task, "start_from_trigger", False):
+        raise ValueError(
+            f"{where}: start_from_trigger begins it in the triggerer, before the saga's journal knows of it; let the "
+            "task itself defer, with start_from_trigger=False"
+        )
+
+
+def check_undo_waits_for_no_run(where: str, task: BaseOperator) -> None:
+    """Refuse an undo that waits for other runs, whose undo may never come.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    for name in ("depends_on_past", "wait_for_downstream"):
+        if getattr(task, name):
+            raise ValueError(
+                f"{where}: {name} would let it wait for another run, maybe for ever; give its task {name}=False"
+            )
 
 
 def check_key(where: str, call: Call) -> None:

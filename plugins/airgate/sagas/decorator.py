@@ -9,22 +9,17 @@ from typing import Any, overload
 
 from airflow.sdk import task_group
 from airflow.sdk.definitions._internal.contextmanager import TaskGroupContext
-from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 
 from airgate.sagas.building import Building
-from airgate.sagas.options import SagaOptions, split
+from airgate.sagas.options import split
 from airgate.sagas.saga import SagaSteps
-from airgate.sagas.verdict import SagaVerdictOperator
-from airgate.sagas.verdicts import SagaVerdictsOperator
 
 
 class SagaFactory:
     """A saga that is defined by a function; see ``saga``."""
 
-    def __init__(self, factory: Any, options: SagaOptions, opened: list[Any]) -> None:
+    def __init__(self, factory: Any) -> None:
         self._factory = factory
-        self._options = options
-        self._opened = opened
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Make one saga; gives what the function returned, such as a step's result, else its task group."""
@@ -32,36 +27,19 @@ class SagaFactory:
 
     def override(self, **group: Any) -> SagaFactory:
         """Change arguments of the task group, such as ``group_id``."""
-        return SagaFactory(self._factory.override(**group), self._options, self._opened)
+        return SagaFactory(self._factory.override(**group))
 
     def partial(self, **kwargs: Any) -> SagaFactory:
         """Give arguments that are the same for every order."""
-        return SagaFactory(self._factory.partial(**kwargs), self._options, self._opened)
+        return SagaFactory(self._factory.partial(**kwargs))
 
     def expand(self, **kwargs: Any) -> Any:
         """Make one saga for each element, 1,024 at most; gives what calling it gives."""
-        made = self._factory.expand(**kwargs)
-        self._count(self._opened[-1])
-        return made
+        return self._factory.expand(**kwargs)
 
     def expand_kwargs(self, kwargs: Any) -> Any:
         """Make one saga for each set of arguments; gives what calling it gives."""
-        made = self._factory.expand_kwargs(kwargs)
-        self._count(self._opened[-1])
-        return made
-
-    def _count(self, group: MappedTaskGroup) -> None:
-        """Add the task that counts the verdicts, beside the group."""
-        [verdict] = (task for task in group.children.values() if isinstance(task, SagaVerdictOperator))
-        verdicts = SagaVerdictsOperator(
-            task_id=f"{group.label}_verdicts",
-            verdict_id=verdict.task_id,
-            sources=sorted(task.task_id for task in group.iter_mapped_dependencies()),
-            **self._options.patient,
-        )
-        verdict >> verdicts
-        # Like `verdict`: without setups, so that it also runs in a run that is ended while it is queued.
-        verdicts.as_teardown(on_failure_fail_dagrun=True)
+        return self._factory.expand_kwargs(kwargs)
 
 
 @overload
@@ -86,8 +64,8 @@ def saga(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     fulfil.expand(order=orders())  # one for each
     ```
 
-    Expanded, a task ``NAME_verdicts`` beside the group counts how they ended, and fails the run unless all are
-    completed.
+    Expanded, or called within a mapped task group, a task ``NAME_verdicts`` beside what is mapped counts how they
+    ended, and fails the run unless all are completed.
 
     Args:
         function: Takes the saga first, and whatever it is called or expanded with.
@@ -104,15 +82,13 @@ def _made(function: Callable[..., Any], *, options: dict[str, Any]) -> SagaFacto
     if not parameters:
         raise ValueError(f"@saga {function.__name__!r} takes the saga as its first argument, to define steps on")
 
-    opened: list[Any] = []
-
     @functools.wraps(function)
     def define(*args: Any, **kwargs: Any) -> Any:
-        opened.append(TaskGroupContext.get_current())
-        steps = SagaSteps(Building(opened[-1].group_id, own))
+        opened: Any = TaskGroupContext.get_current()
+        steps = SagaSteps(Building(opened.group_id, own))
         returned = function(steps, *args, **kwargs)
         steps.close()
         return returned
 
     define.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
-    return SagaFactory(task_group(**{"group_id": function.__name__, **group})(define), own, opened)
+    return SagaFactory(task_group(**{"group_id": function.__name__, **group})(define))

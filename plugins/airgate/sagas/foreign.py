@@ -6,19 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
 
 from airgate.client import clock
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.writes import EPOCH_KEY
-from airgate.policy.saga.effects import Done, LookUp, NothingToUndo, Question, Wait
+from airgate.hooks.writes import EPOCH_KEY, forget_write
+from airgate.policy.errors import GatewayError, OutcomeUnknown
+from airgate.policy.saga.effects import Done, LookUp, NothingToUndo, Now, Program, Question, Read, Wait, Write
 from airgate.policy.saga.entries import current_epoch
 from airgate.policy.saga.forward import Started, finish, start
 from airgate.policy.saga.undoing import effect_to_undo, note_undone
 from airgate.sagas.asking import ask_service
-from airgate.sagas.driving import carry_out
+from airgate.sagas.driving import Acts, carry_out
 from airgate.sagas.effect import CONTEXT_KEY
+from airgate.sagas.journal import XComJournal
 from airgate.sagas.publishing import publish
+from airgate.sagas.repeating import may_run_again
 from airgate.sagas.wiring import Wiring
 
 _STARTED = "airgate_saga_started"
@@ -39,19 +42,29 @@ def as_operator(what: str, given: Any) -> BaseOperator | None:
     return None
 
 
-def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: float) -> None:
-    """Let an operator write to the journal before and after it runs."""
+def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: float, honours: bool | None) -> None:
+    """Let an operator write to the journal before and after it runs.
+
+    Args:
+        wiring: The saga's.
+        name: The step's.
+        operator: What does it.
+        settles_in: Seconds until nothing of a try can arrive any more.
+        honours: Whether its code may run again, by the word of the step or the saga; None for no word.
+    """
 
     def before(context: Any) -> None:
         journal = wiring.journal(context["ti"])
-        epoch = str(carry_out(current_epoch(), journal).number)
-        started = context[_STARTED] = carry_out(start(wiring.plan, name, settles_in), journal)
+        started = _gone_on_with(context, name, settles_in, journal)
+        if started is None:
+            started = _begun(wiring, name, settles_in, honours, context, journal)
+        context[_STARTED] = started
         if isinstance(started, Done):
             publish(context, wiring, name, "done", started.result)
             _end_with(context, started.result)
-        context[EPOCH_KEY] = epoch
+        context[EPOCH_KEY] = str(started.epoch.number)
         if getattr(context["task"], "epoch", None) == "":
-            context["task"].epoch = epoch
+            context["task"].epoch = context[EPOCH_KEY]
 
     def after(context: Any, result: Any = None) -> None:
         started = context.get(_STARTED)
@@ -60,6 +73,74 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
             publish(context, wiring, name, "done", result)
 
     _wrap(operator, before, after)
+
+
+def _gone_on_with(context: Any, name: str, settles_in: float, journal: XComJournal) -> Started | Done | None:
+    """What this very try began before it gave its worker back, None where it begins now.
+
+    Airflow calls what stands in front of a task's code each time that it goes on.
+    """
+    server = getattr(context["ti"], "_ti_context_from_server", None)  # no word of it is in the context
+    if not (getattr(server, "next_method", None) or context.get("task_reschedule_count")):
+        return None
+    return carry_out(_going_on(name, settles_in), journal)
+
+
+def _going_on(name: str, settles_in: float) -> Program[Started | Done | None]:
+    epoch = yield from current_epoch()
+    done = yield Read(epoch.of(name, "done"))
+    if done is not None:
+        return Done(done["result"])
+    sent = yield Read(epoch.of(name, "sent"))
+    if sent is None:
+        return None
+    now = yield Now()
+    why = "it went on after a wait, and what came of it was not recorded"
+    lost = {"at": now, "of": sent["at"], "settles_at": now + settles_in, "why": why}
+    yield Write(epoch.of(name, "lost"), lost)
+    return Started(epoch, name, sent["at"], again=True)
+
+
+def _begun(
+    wiring: Wiring, name: str, settles_in: float, honours: bool | None, context: Any, journal: XComJournal
+) -> Started | Done:
+    """Get the word that the code may run, or what an earlier try did, for which the service may have to be asked.
+
+    Raises:
+        AirflowFailException: It may not, and no other try may either.
+    """
+    again = may_run_again(context, honours, wiring.steps[name].conn_id)
+    program = start(wiring.plan, name, settles_in, repeatable=again)
+    try:
+        started = carry_out(program, journal, _acts(wiring, name, context))
+    except GatewayError as error:
+        if error.retryable:
+            raise
+        cure = "; give it a lookup, or say honours_keys=True where its code may run twice"
+        said = cure if isinstance(error, OutcomeUnknown) else ""
+        # An operator that is not ours has no policy that would keep it from trying in vain.
+        raise AirflowFailException(f"{error}{said}") from error
+    if isinstance(started, Started) and started.again and not again:
+        # The service was asked, and it did not happen.
+        forget_write(context, context["ti"].task_id, str(started.epoch.number))
+    return started
+
+
+def _acts(wiring: Wiring, name: str, context: Any) -> Acts:
+    """In front of code that is not ours a wait cannot be spent elsewhere, and a person not be asked."""
+    wired = wiring.steps[name]
+
+    def look_up(effect: LookUp) -> Any:
+        assert wired.lookup is not None
+        what = wiring.effect(context["ti"], name, effect.epoch)
+        with GatewayHook(wired.conn_id) as hook:
+            return ask_service(context["task"], hook, wired.lookup, wired, what, context)
+
+    return {
+        LookUp: look_up,
+        Wait: lambda effect: clock.sleep(max(0.0, effect.until - clock.now())),
+        Question: lambda _: None,
+    }
 
 
 def _end_with(context: Any, result: Any) -> NoReturn:
@@ -78,20 +159,7 @@ def make_undo(wiring: Wiring, name: str, operator: BaseOperator) -> None:
     """Let an operator run only when there is something to undo, and write that it did."""
 
     def before(context: Any) -> None:
-        ti, wired = context["ti"], wiring.steps[name]
-
-        def look_up(effect: LookUp) -> Any:
-            assert wired.lookup is not None
-            what = wiring.effect(ti, name, effect.epoch)
-            with GatewayHook(wired.conn_id) as hook:
-                return ask_service(context["task"], hook, wired.lookup, wired, what, context)
-
-        # In front of code that is not ours a wait cannot be spent elsewhere, and a person not be asked.
-        acts = {
-            LookUp: look_up,
-            Wait: lambda effect: clock.sleep(max(0.0, effect.until - clock.now())),
-            Question: lambda _: None,
-        }
+        ti, acts = context["ti"], _acts(wiring, name, context)
         try:
             found = carry_out(effect_to_undo(wiring.plan, name), wiring.journal(ti), acts)
         except NothingToUndo as nothing:

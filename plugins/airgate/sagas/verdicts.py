@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -73,3 +73,31 @@ class SagaVerdictsOperator(BaseOperator):
         if any(state != "success" for name, state in found.items() if name != self.verdict_id):
             return None
         return 0
+
+
+def count_orders(saga: str, verdict: BaseOperator, options: Mapping[str, Any]) -> None:
+    """Where a saga is mapped, add the task that counts its verdicts, beside what is mapped.
+
+    A mapped task of a run that is ended while it is queued is skipped before anybody knows how many there are of it, so
+    one that is not mapped has to keep such a run from coming out green.
+
+    Args:
+        saga: The saga's name.
+        verdict: Its last task.
+        options: Arguments of the new task.
+    """
+    mapped = list(verdict.iter_mapped_task_groups())
+    if not mapped:
+        return
+    outermost = mapped[-1]
+    inner = [part for part in saga.removeprefix(outermost.group_id or "").split(".") if part]
+    verdicts = SagaVerdictsOperator(
+        task_id="_".join([outermost.label or "", *inner, "verdicts"]),
+        task_group=outermost.parent_group,
+        verdict_id=verdict.task_id,
+        sources=sorted({task.task_id for group in mapped for task in group.iter_mapped_dependencies()}),
+        **options,
+    )
+    verdict >> verdicts
+    # Like the verdict: without setups, so that it also runs in a run that is ended while it is queued.
+    verdicts.as_teardown(on_failure_fail_dagrun=True)
