@@ -1,8 +1,8 @@
-"""Whether a saga kept its promise: what its verdict says, held against the books of the services."""
+"""Whether a saga kept its promise: its verdict, held against the books of the services and the colour of its run."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,19 +65,65 @@ def _account(books: Books, order: str, collection: str) -> Account:
     return Account(kinds.count("effect"), kinds.count("undo"), at_once, len(keys), kinds.count("refusal"))
 
 
-def broken(view: Mapping[str, Any] | None, found: Mapping[str, Account], marked: Collection[str] = ()) -> list[str]:
+@dataclass(frozen=True)
+class End:
+    """How a run ended, by Airflow."""
+
+    state: str
+    views: Sequence[Mapping[str, Any] | None]
+    """What the verdicts of its orders say, None for one that says nothing."""
+    expanded: bool = True
+    """Whether there are tasks of each order; of a mapped group there are none before it is expanded."""
+    counting: str | None = None
+    """State of the task that counts the verdicts of a mapped group; None where there is no such task."""
+
+    @property
+    def before_orders(self) -> bool:
+        """Whether no order can have a verdict: there were none yet, and the task that counts says so by its colour."""
+        return not self.expanded and self.counting == "failed"
+
+
+def miscoloured(end: End) -> list[str]:
+    """What of a run's colour is not as its verdicts have it: green says that all its orders are completed.
+
+    Red need not say the contrary. A run that a person marked stays red, and so does one whose last step failed although
+    a look found it done, as Airflow goes by that task.
+    """
+    said = [None if view is None else view["state"] for view in end.views]
+    completed = bool(said) and all(state == "completed" for state in said)
+    faults = []
+    if end.state not in ("success", "failed"):
+        faults.append(f"the run is {end.state or 'unknown'}")
+    elif end.state == "success" and not completed:
+        faults.append(f"the run is {end.state}, and its verdicts are {said}")
+    if end.counting is not None and end.counting != ("success" if completed else "failed"):
+        faults.append(f"the task that counts is {end.counting}, and the verdicts are {said}")
+    return faults
+
+
+def broken(
+    view: Mapping[str, Any] | None,
+    found: Mapping[str, Account],
+    marked: Collection[str] = (),
+    *,
+    before_orders: bool = False,
+) -> list[str]:
     """How a saga broke its promise; empty where it kept it.
 
     Args:
-        view: How it says that it ended; None where it never began.
+        view: How it says that it ended; None where it says nothing.
         found: Step -> what came of it.
         marked: Steps that a person marked as succeeded, whose word counts.
+        before_orders: Whether its run was ended before it had orders, so that there can be no view.
     """
     faults = [f"{step}: {each.at_once} at once" for step, each in found.items() if each.at_once > 1]
     if view is None:
+        faults += [] if before_orders else ["no verdict"]
         return faults + [f"{step}: done without a verdict" for step, each in found.items() if each.effects]
     if view["state"] not in STATES:
         return [*faults, f"the state {view['state']!r}"]
+    if view["state"] != "completed" and not view["why"]:
+        faults.append(f"{view['state']}, and nobody says why")
     said = {step["name"]: step["state"] for step in view["steps"]}
     for step, each in found.items():
         allowed = _allowed(view["state"], said[step], word=step in marked)

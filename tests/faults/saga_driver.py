@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stack.airflow_api import AirflowApi, ApiFailed
-from tests.faults.saga_cases import AFTER, BATCH, BATCH_SIZE, HELD, SagaCase
+from tests.faults.saga_books import End
+from tests.faults.saga_cases import AFTER, BATCH, HELD, SagaCase
 from tests.faults.saga_hits import GROUP, Hits, Order
 from tests.faults.shop_under_fire import ShopUnderFire
 
@@ -17,6 +19,8 @@ AT_ONCE = 12
 """Orders that run at a time."""
 LATEST = 6.0
 """Seconds after the end of a run in which something of it may still arrive at a service."""
+COUNTING = f"{GROUP}_verdicts"
+"""The task that counts the verdicts of a mapped group."""
 _ENDED = frozenset({"success", "failed"})
 
 
@@ -34,6 +38,16 @@ class Run:
     """On the monotonic clock."""
     views: dict[int, Any] = field(default_factory=dict)
     """Map index -> the verdict's view, None without one."""
+    tasks: dict[tuple[str, int], str | None] = field(default_factory=dict)
+    """Task and map index -> its state at the end."""
+
+    def end(self) -> End:
+        """How it ended, by Airflow."""
+        views = list(self.views.values())
+        if self.orders[0].index < 0:
+            return End(self.state, views)
+        expanded = any(name.startswith(f"{GROUP}.") and index >= 0 for name, index in self.tasks)
+        return End(self.state, views, expanded, str(self.tasks.get((COUNTING, -1))))
 
     @property
     def queued(self) -> bool:
@@ -56,13 +70,10 @@ def _wanted(order: Order) -> dict[str, str]:
 
 
 def runs_of(cases: Sequence[SagaCase], stamp: str) -> list[Run]:
-    """The runs of some cases: one a case, but those of the way `BATCH` together."""
+    """The runs of some cases."""
     runs: list[Run] = []
-    left = list(cases)
-    while left:
-        size = BATCH_SIZE if left[0].way == BATCH else 1
-        some = [case for case in left[:size] if case.way == left[0].way]
-        left = left[len(some) :]
+    for _, together in itertools.groupby(cases, key=lambda case: case.run):
+        some = list(together)
         way, name = some[0].way, f"{stamp}-{some[0].number:04d}"
         dag = HELD[way] if any(case.what == "queued" for case in some) else way
         indexed = way == BATCH
@@ -108,7 +119,8 @@ class Driver:
                     going.append(waiting.pop(0))
                 self._look(going)
             for run in [run for run in going if run.ended_at and time.monotonic() - run.ended_at > LATEST]:
-                if self._until(lambda run=run: self._read(run), deadline):  # type: ignore[misc]
+                # What came after the end may have set it going once more; then it has not ended.
+                if self._until(lambda run=run: self._read(run), deadline) and run.ended_at:  # type: ignore[misc]
                     going.remove(run)
                     yield run
             time.sleep(1)
@@ -137,12 +149,15 @@ class Driver:
 
     def _look(self, runs: list[Run]) -> None:
         for dag in {run.dag for run in runs}:
-            states = {run["dag_run_id"]: run["state"] for run in self._airflow.runs(dag, self._stamp)}
+            states = self._states(dag, self._stamp)
             for run in runs:
                 if run.dag == dag and run.ended_at is None:
                     run.state = states.get(run.id, "")
                     if run.state in _ENDED:
                         self._ended(run)
+
+    def _states(self, dag: str, prefix: str) -> dict[str, str]:
+        return {run["dag_run_id"]: run["state"] for run in self._airflow.runs(dag, prefix)}
 
     def _ended(self, run: Run) -> None:
         """It has ended, perhaps for the first time of two."""
@@ -161,6 +176,13 @@ class Driver:
             order.ended = True
 
     def _read(self, run: Run) -> None:
+        """What there is to be known of a run, all of it by now."""
+        run.state = self._states(run.dag, run.id).get(run.id, "")
+        if run.state not in _ENDED:
+            run.ended_at = None
+        run.tasks = {
+            (task["task_id"], task["map_index"]): task["state"] for task in self._airflow.tasks(run.dag, [run.id])
+        }
         for order in run.orders:
             try:
                 run.views[order.index] = self._airflow.xcom(run.dag, run.id, f"{GROUP}.verdict", "saga", order.index)

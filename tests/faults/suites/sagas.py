@@ -2,10 +2,11 @@
 
 Killed are the tasks, their supervisors, Airflow's servers, the gateway and the services; people mark runs as failed and
 steps as succeeded, and clear; the services refuse and misbehave besides. Every order has to end completed, compensated
-or as needing a person, and the services' books have to say the same: nothing done twice, nothing left behind. Then all
-that again with services that know no keys, where every doubt is settled by a look-up; and last, requests that arrive
-when the look-up has been made: there the promise cannot be kept, and the summary tells how often it was not. One JSON
-line an order, and a summary last.
+or as needing a person, and the services' books have to say the same: nothing done twice, nothing left behind; and a run
+is green only when all its orders are completed. Whatever the seed, runs are marked as failed while they are queued,
+before `begin`, in it, before a mapped group expands, and during an undo. Then all that again with services that know no
+keys, where every doubt is settled by a look-up; and last, requests that arrive when the look-up has been made: there
+the promise cannot be kept, and the summary tells how often it was not. One JSON line an order, and a summary last.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from interrupts import INTERRUPTS, Interrupted
-from tests.faults.saga_books import Account, Books, accounts, broken
-from tests.faults.saga_cases import HELD, KEYED, KEYLESS, SagaCase, saga_cases
+from tests.faults.saga_books import Account, Books, accounts, broken, miscoloured
+from tests.faults.saga_cases import HELD, KEYED, KEYLESS, SagaCase, cancelled, saga_cases
 from tests.faults.saga_driver import Driver, Run, runs_of
 from tests.faults.saga_hits import Hits, Order, listening
 from tests.faults.shop_under_fire import ShopUnderFire, shop_under_fire
@@ -40,6 +41,8 @@ PATIENCE_EACH = 20.0
 """Seconds for all orders of a part, and for each."""
 BY_HAND = ("queued", "marked failed", "marked success")
 """After one of these a person has to look, where the pivot was done and what follows was not."""
+BEFORE_ORDERS = "ended before the group expanded, and red"
+"""In the place of a verdict, where a run never came to its orders and nothing was sent."""
 
 Line = dict[str, Any]
 Say = Callable[[Line], None]
@@ -65,7 +68,7 @@ def parts(keyed: int, keyless: int, late: int, seed: int) -> list[Part]:
         late: Orders at services that know none, some of whose requests arrive too late.
         seed: Draws all of it.
     """
-    plain = [SagaCase(number, KEYLESS, "nothing") for number in range(late)]
+    plain = [SagaCase(number, number, KEYLESS, "nothing") for number in range(late)]
     return [
         Part("keys", saga_cases(keyed, seed, KEYED), FAULTS | {"seed": seed}),
         Part("no-keys", saga_cases(keyless, seed + 1, (KEYLESS,)), FAULTS | {"seed": seed, "honours_keys": False}),
@@ -75,9 +78,12 @@ def parts(keyed: int, keyless: int, late: int, seed: int) -> list[Part]:
 
 def line(part: Part, run: Run, order: Order, found: dict[str, Account]) -> Line:
     """What is reported of an order."""
-    case, view = order.case, run.views.get(order.index)
+    case, view, end = order.case, run.views.get(order.index), run.end()
     marked = [case.task] if "marked success" in order.hit else []
-    faults = broken(view, found, marked) if run.ended_at else [f"the run has not ended, it is {run.state or 'unknown'}"]
+    if run.ended_at:
+        faults = [*broken(view, found, marked, before_orders=end.before_orders), *miscoloured(end)]
+    else:
+        faults = [f"the run has not ended, it is {run.state or 'unknown'}"]
     return {
         "suite": "sagas",
         "part": part.name,
@@ -90,8 +96,9 @@ def line(part: Part, run: Run, order: Order, found: dict[str, Account]) -> Line:
         "at": f"{case.task} {case.stage}".strip(),
         "hit": order.hit,
         "run": run.state,
+        "cancelled": cancelled(case) if case.what in order.hit else None,
         "state": None if view is None else view["state"],
-        "why": None if view is None else view["why"],
+        "why": (BEFORE_ORDERS if end.before_orders else None) if view is None else view["why"],
         "steps": {} if view is None else {step["name"]: step["state"] for step in view["steps"]},
         "epoch": None if view is None else view["epoch"],
         "keys": {} if view is None else {step["name"]: step["key"] for step in view["steps"] if step["key"]},
@@ -140,8 +147,13 @@ def summary(lines: Sequence[Line], services: Line, seed: int, seconds: float) ->
         "held": sum(line["held"] for line in promised),
         "hit": sum(bool(line["hit"]) for line in promised),
         "hits": Counter(hit for line in promised for hit in line["hit"] if ", by " not in hit),
+        "cancelled": {
+            part: Counter(line["cancelled"] for line in promised if line["part"] == part and line["cancelled"])
+            for part in sorted({line["part"] for line in promised})
+        },
+        "runs": Counter(line["run"] for line in promised),
         "states": {
-            part: Counter(str(line["state"]) for line in promised if line["part"] == part)
+            part: Counter(str(line["state"] or line["why"]) for line in promised if line["part"] == part)
             for part in sorted({line["part"] for line in promised})
         },
         "services": services,

@@ -169,9 +169,12 @@ class Airflow:
             return
         if "fail" in wanted and not state.failed and state.status("decide") in {"none", "skipped"}:
             yield "mark the run as failed", self._marked_failed(left)
-        for step in self.steps if "succeed" in wanted else ():
-            if state.status(step) in {"running", "retry", "waiting"}:
+        for step in self.steps:
+            moves = state.status(step) in {"running", "retry", "waiting"}
+            if moves and "succeed" in wanted:
                 yield f"mark {step} as succeeded", self._marked_succeeded(left, step)
+            if (moves or state.status(step) == "none") and not state.failed:
+                yield from self._ended_by_hand(left, step)
 
     def _clearable(self) -> Iterator[tuple[str, list[str]]]:
         ends = ["decide", *self.undos.values(), "verdict"]
@@ -204,6 +207,14 @@ class Airflow:
         task = state.tasks[step]._replace(status="success")
         marked = (state.journal[BEGUN]["epoch"], step)
         return state.with_task(step, task)._replace(by_hand=state.by_hand | {marked})
+
+    def _ended_by_hand(self, state: State, step: str) -> Iterator[Event]:
+        """A person ends one step, or sees to it that it never starts; the run goes on."""
+        haunted = self.haunted(state, step)
+        if "fail-step" in self.scenario.operations:
+            yield f"mark {step} as failed", self._failed(haunted, step)
+        if "skip-step" in self.scenario.operations:
+            yield f"mark {step} as skipped", self._skip(haunted, [step])
 
     def haunted(self, state: State, name: str) -> State:
         """The world after Airflow has given up a task's process, which goes on for a while."""

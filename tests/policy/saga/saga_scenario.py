@@ -14,8 +14,11 @@ KNOWN_SETTLES_IN = 2
 TICK = 4
 """Seconds by which the clock goes on where a scenario lets it."""
 
-Operation = Literal["fail", "succeed", "clear-step", "clear-begin", "clear-decide", "clear-undo"]
-"""What a person does in Airflow: mark the run as failed, mark a step as succeeded, clear a task with all downstream."""
+Operation = Literal[
+    "fail", "succeed", "fail-step", "skip-step", "clear-step", "clear-begin", "clear-decide", "clear-undo"
+]
+"""What a person does in Airflow: mark the run as failed; mark a step as succeeded, failed or skipped; clear a task with
+all downstream."""
 
 
 class Budget(NamedTuple):

@@ -8,6 +8,8 @@ from tests.policy.saga.saga_scenario import Budget, Operation, Scenario, steps
 CLEARS: frozenset[Operation] = frozenset({"clear-step", "clear-begin", "clear-decide", "clear-undo"})
 ALL: frozenset[Operation] = CLEARS | {"fail", "succeed"}
 FAIL: frozenset[Operation] = frozenset({"fail"})
+MARKS: frozenset[Operation] = frozenset({"fail-step", "skip-step"})
+"""Of one step: the run goes on."""
 
 ORDER = Plan(steps())
 """Reserve, charge, ship: the last is the pivot, and every service can be asked."""
@@ -100,6 +102,51 @@ SCENARIOS = [
         ALL,
         at_least=25_000,
     ),
+    Scenario("a person marks one of two steps", PARALLEL, Budget(operations=1), MARKS, at_least=13_000),
+    # Processes die, and a person interferes.
+    Scenario(
+        "a crash, and a person interferes",
+        ORDER,
+        Budget(crashes=1, operations=1),
+        ALL | {"fail-step"},
+        at_least=160_000,
+    ),
+    Scenario(
+        "a crash, a lost request, and the run is marked as failed",
+        ORDER,
+        Budget(crashes=1, operations=1, troubles=1),
+        FAIL,
+        at_least=870_000,
+    ),
+    Scenario(
+        "a crash, a lost request, and a person interferes",
+        ONE,
+        Budget(crashes=1, operations=1, troubles=1),
+        ALL,
+        at_least=168_000,
+    ),
+    Scenario(
+        "a crash, and a person interferes, and knows",
+        ONE_UNASKED,
+        Budget(crashes=1, operations=1, questions=1),
+        ALL | MARKS,
+        at_least=61_000,
+    ),
+    Scenario(
+        "a crash, and a person interferes with undos that cancel",
+        ONE_CANCELLED,
+        Budget(crashes=1, operations=1),
+        ALL | MARKS,
+        at_least=40_000,
+    ),
+    Scenario(
+        "a crash without keys, and a person interferes",
+        ONE,
+        Budget(crashes=1, operations=1),
+        FAIL | CLEARS | MARKS,
+        keyless=PAY,
+        at_least=54_000,
+    ),
     # Processes that are believed dead, and go on.
     Scenario("a ghost among three steps", ORDER, Budget(ghosts=1), at_least=6_000),
     Scenario("a ghost of a step", ONE, Budget(ghosts=1, troubles=1), at_least=33_000),
@@ -116,13 +163,21 @@ SCENARIOS = [
 _MUCH = Budget(crashes=3, ghosts=2, operations=4, troubles=4, undo_troubles=2, questions=3, ticks=2)
 
 DEEP = [
-    Scenario("order", ORDER, _MUCH, ALL, tries=3, own_tries=3),
-    Scenario("order with notify", WITH_NOTIFY, _MUCH, ALL, tries=3, own_tries=3),
-    Scenario("order without look-ups", UNASKED, _MUCH, ALL, tries=3, own_tries=3),
-    Scenario("cancelled", CANCELLED, _MUCH, ALL, tries=3, own_tries=3),
-    Scenario("diamond", DIAMOND, _MUCH, ALL, tries=3, own_tries=3),
-    Scenario("parallel", PARALLEL, _MUCH, ALL, tries=3, own_tries=3, deadline=9),
-    Scenario("without keys", ORDER, _MUCH._replace(ghosts=0), FAIL | CLEARS, keyless=ORDER_STEPS, tries=3, own_tries=3),
+    Scenario("order", ORDER, _MUCH, ALL | MARKS, tries=3, own_tries=3),
+    Scenario("order with notify", WITH_NOTIFY, _MUCH, ALL | MARKS, tries=3, own_tries=3),
+    Scenario("order without look-ups", UNASKED, _MUCH, ALL | MARKS, tries=3, own_tries=3),
+    Scenario("cancelled", CANCELLED, _MUCH, ALL | MARKS, tries=3, own_tries=3),
+    Scenario("diamond", DIAMOND, _MUCH, ALL | MARKS, tries=3, own_tries=3),
+    Scenario("parallel", PARALLEL, _MUCH, ALL | MARKS, tries=3, own_tries=3, deadline=9),
+    Scenario(
+        "without keys",
+        ORDER,
+        _MUCH._replace(ghosts=0),
+        FAIL | CLEARS | MARKS,
+        keyless=ORDER_STEPS,
+        tries=3,
+        own_tries=3,
+    ),
 ]
 """Too large for that: histories in them are drawn."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from airgate.policy.saga import beginning, deciding, forward, settling, undoing, verdict
@@ -17,10 +19,13 @@ from tests.policy.saga.saga_scenarios import (
     HALTING,
     MARKED,
     MARKED_THEN_CLEARED,
+    MARKS,
     ONE,
     ONE_CANCELLED,
     ONE_UNASKED,
+    PARALLEL,
     PAY,
+    SCENARIOS,
     SHORT,
     UNASKED,
     WENT_BACK_THEN_MARKED,
@@ -60,10 +65,19 @@ NOBODY = Scenario("nobody", UNASKED, Budget(troubles=1))
 PERSON = Scenario("person", ONE_UNASKED, Budget(operations=1, troubles=1, questions=1), FAIL)
 CANCELLING = Scenario("cancelling", ONE_CANCELLED, Budget(troubles=1, undo_troubles=1, questions=1))
 HALTS = Scenario("halts", HALTING, Budget(troubles=1, undo_troubles=1))
+MARKED_STEP = Scenario("one of two steps is marked", PARALLEL, Budget(operations=1), MARKS)
 
 MUTANTS = [
     Mutant(
         "looks for the fence only before it announces", forward, "start", _SENT_AGAIN, "\n    return Started", FAILED
+    ),
+    Mutant(
+        "the same, when a person ends one of two steps",
+        forward,
+        "start",
+        _SENT_AGAIN,
+        "\n    return Started",
+        MARKED_STEP,
     ),
     Mutant("does not heed the deadline", forward, "start", "now >= epoch.deadline", "False", LATE),
     Mutant(
@@ -248,3 +262,20 @@ WHOLE = {id(mutant.scenario): mutant.scenario for mutant in MUTANTS if not mutan
 @pytest.mark.parametrize("scenario", WHOLE.values(), ids=str)
 def test_without_a_fault_none_is_found(scenario: Scenario) -> None:
     explore(scenario)
+
+
+TOGETHER = [scenario for scenario in SCENARIOS if scenario.budget.crashes and scenario.budget.operations]
+_UNDOES = "outcome = yield Undo(name, found.epoch.number, found.result)"
+_NOTES_FIRST = f'yield from note_undone(found.epoch, name, "undone")\n        {_UNDOES}'
+
+
+@pytest.mark.parametrize("scenario", TOGETHER, ids=str)
+def test_a_fault_that_needs_a_crash_and_a_person_is_found_where_both_are(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person ends the saga, and its undo dies: either alone shows nothing."""
+    Mutant("says undone before it is", undoing, "undo", _UNDOES, _NOTES_FIRST, scenario).put_in(monkeypatch)
+    with pytest.raises(BrokenError):
+        explore(scenario)
+    for lacking in ("crashes", "operations"):
+        explore(replace(scenario, budget=scenario.budget._replace(troubles=0, **{lacking: 0})))

@@ -2,8 +2,8 @@
 
 The programs run in a model of their world: a journal, services that lose and delay requests, Airflow with its retries,
 processes that die or are believed dead and go on, a person who marks and clears tasks and answers questions. Small
-worlds are gone through whole: half a million states, which stand for billions of histories. In large ones some hundred
-histories are drawn, of three deaths, two ghosts, four troubles and four operations each.
+worlds are gone through whole: nearly two million states, which stand for billions of histories. In large ones some
+hundred histories are drawn, of three deaths, two ghosts, four troubles and four operations each.
 
 Not asked for, as nothing could give it:
 
@@ -21,7 +21,15 @@ from hypothesis import strategies as st
 
 from tests.policy.saga.saga_explorer import explore, follow, walk
 from tests.policy.saga.saga_scenario import Scenario
-from tests.policy.saga.saga_scenarios import DEEP, MARKED, MARKED_THEN_CLEARED, SCENARIOS, WENT_BACK_THEN_MARKED
+from tests.policy.saga.saga_scenarios import (
+    ALL,
+    DEEP,
+    MARKED,
+    MARKED_THEN_CLEARED,
+    MARKS,
+    SCENARIOS,
+    WENT_BACK_THEN_MARKED,
+)
 from tests.policy.saga.saga_world import World
 
 
@@ -36,8 +44,18 @@ def test_no_history_breaks_a_promise(scenario: Scenario) -> None:
 
 
 def test_the_explored_worlds_are_large() -> None:
-    assert len(SCENARIOS) >= 25
-    assert sum(scenario.at_least for scenario in SCENARIOS) >= 400_000
+    assert len(SCENARIOS) >= 32
+    assert sum(scenario.at_least for scenario in SCENARIOS) >= 1_800_000
+
+
+def test_a_crash_and_a_person_occur_in_one_history_of_three_steps() -> None:
+    """Whatever a step comes to, wherever a process dies, whichever try it is, whatever a person does."""
+    together = [each for each in SCENARIOS if each.budget.crashes and each.budget.operations and each.tries > 1]
+    three = [each for each in together if len(each.plan.steps) == 3]
+    assert any(each.budget.troubles for each in three)
+    assert any(each.operations >= ALL for each in three)
+    assert frozenset().union(*(each.operations for each in together)) == ALL | MARKS
+    assert any(each.keyless for each in together)
 
 
 _CHOICES = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), max_size=30)
