@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -19,6 +20,10 @@ _HOME = tempfile.TemporaryDirectory(prefix="airgate-tests-")
 os.environ["AIRFLOW_HOME"] = _HOME.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "True"
+
+# How long an example takes says nothing: machines are busy.
+settings.register_profile("airgate", deadline=None)
+settings.load_profile("airgate")
 
 _ROOT = Path(__file__).parent
 _ROOMS_OF_STACKS = frozenset({"browser", "faults", "integration", "packaging"})

@@ -69,7 +69,8 @@ class SagaSteps:
             inputs: Arguments of ``do`` where it is a function; results of earlier steps may be among them. Functions
                 for ``undo`` and ``lookup`` get those that they have arguments for, behind the effect.
             after: Steps that this one follows, by name or result, instead of the one before; empty for none.
-            honours_keys: Whether the service honours idempotency keys; None for the saga's word.
+            honours_keys: Whether the service honours idempotency keys, so that an operator or a task function may run
+                again without a look-up before; None for the saga's word.
             gateway_conn_id: Connection; None for the saga's.
             event: What the event tells that is published in ``outlets`` once the step is done: an object with ``type``,
                 ``subject`` and ``data``, or a function of the result, and of those inputs that it has arguments for,
