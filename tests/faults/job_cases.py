@@ -113,7 +113,7 @@ def _case(number: int, moment: Moment, way: Way, draw: random.Random) -> JobCase
         "before arrival": 0.2,
         "before effect": before_effect,
         **dict.fromkeys(("before answer", *UNHEARD), before_answer),
-        "before end": 0.1,  # the handle is stored and the task deferred within it
+        "before end": 0.04,  # the handle is stored and the task deferred within it
         "marked failed": 3.0,
         "marked failed without triggerer": 3.0,
         "cleared": 3.0,

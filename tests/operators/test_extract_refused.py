@@ -41,12 +41,19 @@ def test_cursors_that_expire_while_a_task_waits_end_it(context, server: Scripted
 
 
 def test_a_task_that_is_to_start_afresh_when_cleared_does_so(context, server: ScriptedServer) -> None:
-    """That is the way out, and nothing is remembered of the refusals before."""
+    """Nothing is remembered of the refusals before."""
     test_cursors_that_expire_while_a_task_waits_end_it(context, server)
     context["ti"].max_tries += 1
     server.answers = [page(0, "c"), page(2, None)]
     assert read(restart_on_clear=True).execute(context)["received"] == 4
     assert "refused" not in context["task_state_store"].get("airgate.checkpoint")
+
+
+def test_a_clear_lets_the_read_start_once_more(context, server: ScriptedServer) -> None:
+    test_cursors_that_expire_while_a_task_waits_end_it(context, server)
+    context["ti"].max_tries += 1
+    server.answers = [Answer(410), page(0, "d"), page(2, None)]
+    assert read().execute(context)["received"] == 4
 
 
 def test_a_maintenance_page_behind_a_position_costs_nothing(context, server: ScriptedServer) -> None:

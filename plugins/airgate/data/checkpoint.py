@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+REFUSED = "refused"
+"""In a checkpoint: numbers of the pages for whose sake the read has started again."""
+
 
 class Checkpoint(Protocol):
     """Keeps one JSON object for one piece of work; in Airflow, in the task state store."""

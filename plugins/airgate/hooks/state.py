@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
+from airgate.data.checkpoint import REFUSED
+
 log = logging.getLogger(__name__)
 
 _COMPLETE, _MAX_TRIES = "complete", "max_tries"
@@ -48,6 +50,8 @@ class TaskStateCheckpoint:
             elif self._restart_on_clear:
                 log.info("the task was cleared: starting from the beginning, as restart_on_clear asks")
                 state = None
+            else:  # whoever clears it wants what was in vain to be tried once more
+                state = {name: value for name, value in state.items() if name != REFUSED}
         self._state = state
         return state
 

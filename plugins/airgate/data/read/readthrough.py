@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from airgate.client.pages import Position
-from airgate.data.checkpoint import Checkpoint
+from airgate.data.checkpoint import REFUSED, Checkpoint
 from airgate.data.read.ingest import Ingest, first_records
 from airgate.data.read.standing import Resumed, resumed
 from airgate.data.shape.batch import ArrivalOnlooker, Batch, Decoder, Onlooker
@@ -36,8 +36,6 @@ An expired or unknown cursor is a bad parameter (400, 422), something that is no
 been reset (409, as Dropbox has it), or a range beyond the end (416). The other 4xx speak of who asks, how, or how
 often: once that is mended, the same position is the one to ask for.
 """
-
-_REFUSED = "refused"
 
 
 class PositionRefused(Exception):
@@ -142,7 +140,7 @@ def read_through(
 
     stored = checkpoint.load()
     before = resumed(plan.source, plan.fingerprint, folder, stored)
-    kept = _Remembering(checkpoint, stored.get(_REFUSED, ()) if stored is not None and before is not None else ())
+    kept = _Remembering(checkpoint, stored.get(REFUSED, ()) if stored is not None and before is not None else ())
     if before is not None and before.position is None:
         return ingest(before.schema, before, iter(()))
     if before is not None:
@@ -185,7 +183,7 @@ class _Remembering:
 
     def save(self, state: dict[str, Any]) -> None:
         """Store the checkpoint with the pages beside it."""
-        self._inner.save({**state, _REFUSED: self._refused} if self._refused else state)
+        self._inner.save({**state, REFUSED: self._refused} if self._refused else state)
 
     def clear(self) -> None:
         """Forget the checkpoint."""
@@ -209,8 +207,7 @@ class _Remembering:
         if page in self._refused:
             log.warning(
                 "%s: the stored position of page %d is refused again (status %s), after a start from the beginning for "
-                "its sake: there is no other, and what is durable stays. restart_on_clear=True lets a task that is "
-                "cleared start afresh",
+                "its sake: there is no other, and what is durable stays. Clear the task to start once more",
                 *(source, page, status),
             )
             raise refusal
