@@ -361,7 +361,7 @@ def test_interim_answers_without_end_are_left(driver: Driver, asked: str) -> Non
         session(driver, server.url, retry=RetrySettings(attempts=4, backoff=0.01, deadline=0.5)) as http,
     ):
         kind, _, attempts = came = outcome(http, asked)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
     assert came == MAY_HAVE_ARRIVED if asked == "POST" else kind in {OutcomeUnknown, DeadlineExceeded}
     assert server.connections == attempts
 
