@@ -52,7 +52,8 @@ JOB_SECONDS = 8.0
 ENDED_JOB_SECONDS = {
     **dict.fromkeys(("marked failed", "marked failed without triggerer", LAST, *UNHEARD), 240.0),
     **dict.fromkeys(CLEARED, 30.0),
-    **dict.fromkeys(("at look", *SERVERS), 20.0),
+    "at look": 20.0,
+    **dict.fromkeys(SERVERS, 45.0),
     AWAY: 75.0,
 }
 """How long one runs whose task is ended early: longer than Airflow takes to see it, and a triggerer to come back;
