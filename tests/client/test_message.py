@@ -129,9 +129,10 @@ def test_a_request_id_is_one_line() -> None:
     assert Response(200, sent, b"", "GET", "u").request_id == "ab" + "c" * 198
 
 
-def test_a_body_that_is_not_json_is_an_invalid_response() -> None:
-    """The error names the call, not only the parser's complaint."""
-    response = Response(200, headers_of(), b"<html>", "GET", "http://gw/x")
+@pytest.mark.parametrize("body", [b"<html>", '{"größe": 1}'.encode("latin-1"), b'["\xf6"]', b"[" * 100_000])
+def test_a_body_that_is_not_json_is_an_invalid_response(body: bytes) -> None:
+    """The error names the call, not only the parser's complaint; also for text in Latin-1, and what has no bottom."""
+    response = Response(200, headers_of(), body, "GET", "http://gw/x")
     with pytest.raises(InvalidResponse, match="GET http://gw/x: the body is not JSON"):
         response.json()
 

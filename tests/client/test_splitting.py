@@ -87,7 +87,9 @@ def test_a_damaged_record_costs_itself_on_any_page(body: bytes) -> None:
     assert len(page.records) == 1
 
 
-@pytest.mark.parametrize("body", [{"next": 1}, {"data": 7}, {"data": None}, [1], b"<html>", {"data": {"a": [1]}}])
+@pytest.mark.parametrize(
+    "body", [{"next": 1}, {"data": 7}, {"data": None}, [1], b"<html>", {"data": {"a": [1]}}, b'{"gr\xf6\xdfe": 1}']
+)
 def test_a_later_page_without_records_is_refused_as_a_first_one(body: Any) -> None:
     """The message is the same: it names the path and what is there."""
     with pytest.raises(InvalidResponse) as first:

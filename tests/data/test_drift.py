@@ -100,6 +100,16 @@ def test_each_known_drift_ends_in_a_row_or_a_dead_letter(
     assert [row["id"] for row in rows] == [0, 1, 2, 3, 4, *([1] if fits else []), *[9] * 5]
 
 
+@pytest.mark.parametrize("evolution", EVOLUTIONS)
+@pytest.mark.parametrize("record", [b'{"id":1,"\xf6":1}', b'{"id":1,"s":"\xf6"}', b'{"id":1,"any":{"\xf6":1}}'])
+def test_a_record_that_is_not_utf_8_is_a_dead_letter(tmp_path: Path, record: bytes, evolution: Evolution) -> None:
+    """Its bytes stand in a name, a value or deep within; the records beside it are kept."""
+    texts = [b'{"id":%d}' % number for number in range(5)] + [record] + [b'{"id":9,"any":[1]}'] * 5
+    manifest, rows, _ = read(tmp_path, texts, evolution=evolution)
+    assert (manifest.received, manifest.written, manifest.dead_lettered) == (11, 10, 1)
+    assert [row["id"] for row in rows] == [0, 1, 2, 3, 4, *[9] * 5]
+
+
 @pytest.mark.parametrize(
     ("evolution", "columns", "dead"),
     [("discard", [], 0), ("freeze", [], 2), ("evolve", ["colour", "size"], 0)],

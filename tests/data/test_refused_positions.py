@@ -102,7 +102,7 @@ def read(request: pytest.FixtureRequest, tmp_path: Path) -> Read:
     return Read(tmp_path, children=request.param == "children")
 
 
-@pytest.mark.parametrize("body", [HTML, b"", b'{"data":[{"id":80},', b"[]", b'"try later"'])
+@pytest.mark.parametrize("body", [HTML, b"", b'{"data":[{"id":80},', b"[]", b'"try later"', b'{"gr\xf6\xdfe":1}'])
 def test_a_page_that_cannot_be_read_keeps_what_is_durable(read: Read, body: bytes) -> None:
     """A maintenance page with status 200 fails the try as it fails any, and the next one goes on there."""
     read.dies_at(80)

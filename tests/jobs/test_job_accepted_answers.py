@@ -121,6 +121,7 @@ def test_the_status_document_may_name_the_resource(hook: GatewayHook, server: Sc
         (says(200, {"properties": {"provisioningState": "Succeeded"}}), "succeeded", ""),
         (says(200, {"rows": 1}), "succeeded", ""),
         (says(200, [1]), "succeeded", ""),
+        (Answer(200, b'{"gr\xf6\xdfe": 1}', {"Content-Type": "application/json"}), "succeeded", ""),
         (says(204), "succeeded", ""),
         (says(303, Location="/x"), "succeeded", ""),
         (says(302, Location="https://elsewhere.example/x"), "succeeded", ""),

@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from airgate.client.texts import query_of, text_of
 from airgate.client.uploads import Body
 from airgate.policy.errors import InvalidResponse
+from airgate.policy.json_faults import NOT_JSON
 from airgate.policy.redaction import one_line, redact_headers, redact_sent_headers, redact_url, redact_values
 
 Params = Mapping[str, Any]
@@ -119,7 +120,7 @@ class Response:
         try:
             # RFC 8259, 8.1: a reader may pass over a byte order mark, and some servers write one.
             return msgspec.json.decode(self.bytes.removeprefix(_MARK))
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             raise self.invalid(f"the body is not JSON ({error})") from None
 
     def invalid(self, reason: str) -> InvalidResponse:

@@ -25,6 +25,7 @@ import msgspec
 
 from airgate.client.message import Params, Response
 from airgate.client.paging.links import BadLink, LinkScope
+from airgate.policy.json_faults import NOT_JSON
 
 Position = dict[str, Any]
 """Where a page stands in its collection; JSON."""
@@ -105,7 +106,7 @@ class Page:
                 continue
             try:
                 found, value = True, msgspec.json.decode(self.envelope[first])
-            except (msgspec.DecodeError, RecursionError) as error:
+            except NOT_JSON as error:
                 raise self.response.invalid(f"{first!r} cannot be read ({error})") from None
             for inner in rest:
                 found = found and isinstance(value, dict) and inner in value

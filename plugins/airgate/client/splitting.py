@@ -15,6 +15,7 @@ from airgate.client.message import Response
 from airgate.client.pages import Page
 from airgate.client.paging.links import LinkScope
 from airgate.client.salvage import split_list, split_object
+from airgate.policy.json_faults import NOT_JSON
 
 MOST_NAMES = 32
 """Where more names than this are looked for beside the records, each answer is scanned twice."""
@@ -58,7 +59,7 @@ class Splitter:
         what = "object" if self._whole else "list of records"
         try:
             return self._split(response, _OBJECT.decode, _one if self._whole else _LIST.decode)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             refusal = error
         try:
             return self._split(response, split_object, _salvaged_one if self._whole else split_list)
@@ -137,7 +138,7 @@ class _Scan:
         beside: dict[str, msgspec.Raw] = {}
         try:
             level: Any = self._decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except NOT_JSON:
             return None
         for others in self._beside:
             for member, name in others.items():

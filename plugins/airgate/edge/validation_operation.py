@@ -13,6 +13,7 @@ from airgate.openapi import Operation, Parameter
 from airgate.openapi.errors import Finding
 from airgate.openapi.styles import is_json, unsupported
 from airgate.openapi.values import read_text
+from airgate.policy.json_faults import NOT_JSON
 from airgate.spec.message import Request
 from airgate.spec.url import parse_form
 
@@ -50,7 +51,7 @@ class OperationRules:
         assert parameter.schema is not None
         try:
             value = self._value(parameter, texts)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             return [Fault(part, pointer, "must be JSON")]
         found = self.operation.schemas.findings(parameter.schema, value, pointer, "request")
         return [Fault(part, finding.pointer, finding.expectation) for finding in found]

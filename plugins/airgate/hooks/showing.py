@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from airgate.client.message import Response
+from airgate.policy.json_faults import NOT_JSON
 from airgate.policy.redaction import MASK, is_secret_name, one_line, redact_headers, redact_text
 
 SHOWN_CHARS = 4096
@@ -32,7 +33,7 @@ def _masked_body(response: Response) -> str:
     if "json" in response.headers.get("content-type", ""):
         try:
             return msgspec.json.encode(_masked(msgspec.json.decode(response.bytes))).decode()
-        except msgspec.DecodeError:
+        except NOT_JSON:
             pass
     return one_line(response.text)
 

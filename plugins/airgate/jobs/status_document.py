@@ -12,6 +12,7 @@ import msgspec
 
 from airgate.client.message import Response
 from airgate.jobs.job import JobState
+from airgate.policy.json_faults import NOT_JSON
 from airgate.policy.redaction import one_line
 
 USUAL: Final[Mapping[JobState, str]] = {
@@ -86,7 +87,7 @@ def document_of(answer: Response) -> Any:
     """The answer's JSON, None where it has none."""
     try:
         return msgspec.json.decode(answer.bytes) if answer.bytes.strip() else None
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return None
 
 

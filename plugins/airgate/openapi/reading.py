@@ -33,7 +33,7 @@ def parse(text: str | bytes, name: str) -> dict[str, Any]:
 def _decoded(text: str | bytes, name: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if text.strip()[:1] in {"{", b"{"} and text.strip()[-1:] in {"}", b"}"}:
             # Also YAML can begin so, but a person who wrote this meant JSON.
             try:

@@ -12,6 +12,7 @@ import msgspec
 
 from airgate.policy import breaker
 from airgate.policy.breaker import Admission, BreakerSettings, Circuit, Closed, Open
+from airgate.policy.json_faults import NOT_JSON
 
 T = TypeVar("T")
 Change = Callable[[Circuit, float], tuple[Circuit, T]]
@@ -25,7 +26,7 @@ def read_circuit(stored: bytes | None) -> Circuit:
     """The circuit as a store keeps it; one that cannot be read is closed, as if nothing were known of it."""
     try:
         return msgspec.json.decode(stored, type=Circuit) if stored else Circuit()
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return Circuit()
 
 

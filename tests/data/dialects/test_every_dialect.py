@@ -183,6 +183,38 @@ def test_new_columns_as_the_load_says(opened: Opened) -> None:
     assert content(opened, "id, v, new") == [(1, "a", None), (2, "b", None), (3, None, True)]
 
 
+@pytest.mark.parametrize("mode", ["append", "replace"])
+def test_rows_without_a_value_are_rows(opened: Opened, mode: str) -> None:
+    """Where no column of the data has one, and so none a type: what the table holds of them is null, or refused."""
+    opened.query("CREATE TABLE t (id INTEGER, v VARCHAR(9))")
+    assert counts(opened.load(pa.table({"v": pa.nulls(3)}), key=(), mode=mode)) == (3, 0, 0)
+    assert content(opened) == [(None, None)] * 3
+    opened.query("CREATE TABLE strict (v VARCHAR(9) NOT NULL)")
+    refused = opened.load(pa.table({"v": pa.nulls(2)}), "load-2", table="strict", key=(), mode=mode, max_dead_letters=2)
+    assert (refused.rows, counts(refused)) == (2, (0, 0, 2))
+
+
+class _Watching:
+    """Adds up what it is told."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def begin(self, phase: str) -> None:
+        """Of no interest here."""
+
+    def add(self, records: int, /, *, refused: int = 0) -> None:
+        self.refused += refused
+
+
+def test_an_onlooker_hears_of_a_refused_row_once(opened: Opened) -> None:
+    """Also of one that breaks two rules."""
+    opened.query("CREATE TABLE t (id INTEGER NOT NULL, v VARCHAR(9) NOT NULL)")
+    rows, watching = pa.table({"id": [1, None, 3, None], "v": ["a", None, "c", "d"]}), _Watching()
+    result = opened.load(rows, key=(), mode="append", max_dead_letters=4, onlooker=watching)
+    assert watching.refused == result.dead_lettered == 2
+
+
 def test_a_key_that_the_table_lacks_is_refused(opened: Opened) -> None:
     """No row could ever be found by it."""
     opened.load(ROWS)

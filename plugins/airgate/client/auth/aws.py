@@ -13,6 +13,7 @@ import msgspec
 from airgate.client.auth.protocol import NotSigned, Signing
 from airgate.client.effects import Ask
 from airgate.client.message import Request
+from airgate.policy.json_faults import NOT_JSON
 from airgate.policy.redaction import one_line
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _parts(password: str) -> tuple[str, str | None]:
         return password, None
     try:
         said = msgspec.json.decode(password)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         said = {}
     secret, token = said.get("secret_key"), said.get("session_token")
     if not isinstance(secret, str) or not isinstance(token, str | None) or set(said) - {"secret_key", "session_token"}:

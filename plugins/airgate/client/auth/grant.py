@@ -12,6 +12,7 @@ import msgspec
 from airgate.client.auth.protocol import NotSigned
 from airgate.client.message import Response
 from airgate.policy.errors import GatewayError, InvalidResponse, Unauthorized
+from airgate.policy.json_faults import NOT_JSON
 from airgate.policy.redaction import redact_text
 from airgate.policy.retry import retry_after
 
@@ -100,7 +101,7 @@ def read_grant(reply: object, url: str, secrets: Collection[str], now: float) ->
 def _members(body: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from airgate.client.pages import Page, Position, check_size
+from airgate.policy.json_faults import NOT_JSON
 
 Key = str | int | float
 
@@ -118,7 +119,7 @@ class KeysetPages:
         record = page.records[index]
         try:
             value = msgspec.json.decode(record)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             value = json.loads(bytes(record).decode(errors="replace"))
         for name in self.key.split("."):
             value = value.get(name) if isinstance(value, dict) else None

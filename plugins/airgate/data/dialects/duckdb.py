@@ -154,6 +154,8 @@ class DuckDB:
 
     def types(self, schema: pa.Schema) -> dict[str, str]:
         """What DuckDB makes of each Arrow type."""
+        if not schema.names:
+            return {}  # DuckDB takes no table without a column
         self.connection.register(_INCOMING, no_rows(schema))
         try:
             return {name: kind for name, kind, *_ in self.query(f"DESCRIBE FROM {_INCOMING}")}

@@ -131,8 +131,8 @@ class SQLite:
     def stage(self, name: str, types: Mapping[str, str], tables: Iterator[pa.Table], key: Sequence[str]) -> None:
         """Fill a temporary table, which SQLite keeps in a file of its own."""
         self.query("PRAGMA temp_store = FILE")
-        columns = ", ".join(f"{quoted(column)} {of}" for column, of in types.items())
-        self.query(f"CREATE TEMPORARY TABLE {name} ({columns}, {ROW} INTEGER PRIMARY KEY)")
+        columns = [*(f"{quoted(column)} {of}" for column, of in types.items()), f"{ROW} INTEGER PRIMARY KEY"]
+        self.query(f"CREATE TEMPORARY TABLE {name} ({', '.join(columns)})")
         marks = ", ".join("?" * (len(types) + 1))
         self.query("BEGIN")
         try:

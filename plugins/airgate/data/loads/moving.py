@@ -142,5 +142,4 @@ def _move(move: Move, first: int, behind: int, refused: RefusedRows) -> Counts:
         return _move(move, first, middle, refused) + _move(move, middle, behind, refused)
     refused.add(first, reason)
     move.moved(1)
-    move.load.onlooker.add(0, refused=1)
     return Counts()

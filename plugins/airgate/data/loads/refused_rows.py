@@ -50,6 +50,7 @@ class RefusedRows:
         if place in self.places:
             return
         self.places.add(place)
+        self._load.onlooker.add(0, refused=1)
         record = self._record(place)
         self._first = self._first or (place, f"{reason}{blame(reason, record, self._types())}")
         if self._rows is not None or not self._load.max_dead_letter_share:

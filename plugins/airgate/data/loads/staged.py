@@ -75,7 +75,6 @@ def _land(dialect: Dialect, load: Load, columns: Mapping[str, str], coming: Comi
     if not dialect.savepoints:
         for place, reason in dialect.unfit(load, STAGING, columns):
             refused.add(place, reason)
-            load.onlooker.add(0, refused=1)
         if refused.places:
             dialect.query(f"DELETE FROM {STAGING} WHERE {ROW} IN ({', '.join(map(str, refused.places))})")
     counts = move_rows(Move(dialect, load, STAGING, columns, load.onlooker.add), rows, refused)

@@ -89,8 +89,10 @@ def with_places(table: pa.Table, first: int) -> pa.Table:
 
 
 def record(dialect: Dialect, coming: Coming, place: int) -> dict[str, Any]:
-    """A staged row."""
+    """A staged row; a column that never holds a value is not staged."""
     names = list(coming.typed)
+    if not names:
+        return {}
     [values] = dialect.query(f"SELECT {', '.join(map(quoted, names))} FROM {STAGING} WHERE {ROW} = {place}")
     return dict(zip(names, values, strict=True))
 

@@ -14,6 +14,7 @@ from airgate.data.shape.misfit import Misfit
 from airgate.data.store.dead_letters import DeadLetters
 from airgate.data.store.manifest import Manifest
 from airgate.policy.idempotency import digest
+from airgate.policy.json_faults import NOT_JSON
 
 Record: TypeAlias = dict[str, Any]
 """Of JSON values only: times and dates are texts as RFC 3339 has them, decimals texts, bytes Base64."""
@@ -136,6 +137,6 @@ def _of_texts(number: int, row: int, texts: Sequence[str]) -> PushBatch:
         try:
             records.append(msgspec.json.decode(text, type=Record))
             places.append(place)
-        except (msgspec.DecodeError, UnicodeError) as error:
+        except NOT_JSON as error:
             unreadable.append(Misfit(place, text.encode(), f"cannot be sent again, it is no JSON object: {error}"))
     return PushBatch(number, row, tuple(records), tuple(places), tuple(unreadable))

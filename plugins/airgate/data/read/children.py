@@ -32,6 +32,7 @@ from airgate.data.store.manifest import Manifest
 from airgate.data.store.storage import Folder
 from airgate.policy.errors import GatewayError, NotFound
 from airgate.policy.idempotency import digest
+from airgate.policy.json_faults import NOT_JSON
 from airgate.policy.redaction import one_line, redact_text
 
 log = logging.getLogger(__name__)
@@ -213,9 +214,9 @@ class _Reading:
 def _place(source: str, number: int, values: Mapping[str, str], fetch: Fetch) -> str:
     """Whose children were read, in words; the number is the one in positions."""
     secrets = links.secrets if isinstance(links := getattr(fetch, "links", None), LinkScope) else ()
-    told = one_line(", ".join(f"{name}={value}" for name, value in values.items()))[:_LONGEST_NAME]
-    parent = f"parent {number} ({told})" if told else f"parent {number}"
-    return f"{shown(source, secrets)}, {redact_text(parent, secrets)}"
+    told = redact_text(one_line(", ".join(f"{name}={value}" for name, value in values.items())), secrets)
+    parent = f"parent {number} ({told[:_LONGEST_NAME]})" if told else f"parent {number}"
+    return f"{shown(source, secrets)}, {parent}"
 
 
 def _adding(values: Mapping[str, Any]) -> Callable[[Page], Page]:
@@ -243,7 +244,7 @@ def _in_front(front: bytes, record: bytes) -> bytes:
 def _check_names(page: Page, values: Mapping[str, Any]) -> None:
     try:
         known = msgspec.json.decode(page.records[0], type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return
     if twice := sorted(known.keys() & values.keys()):
         raise page.response.invalid(

@@ -21,6 +21,7 @@ from airgate.client.splitting import Splitter
 from airgate.data.read.ahead import KEPT_EACH, Ahead
 from airgate.data.read.caps import Caps, shown
 from airgate.policy.errors import GatewayError, InvalidResponse
+from airgate.policy.json_faults import NOT_JSON
 
 __all__ = ["Caps", "Fetch", "PageRequest", "Reached", "read_pages"]
 
@@ -183,7 +184,7 @@ class _Read:
 def _is_object(body: bytes) -> bool:
     try:
         msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
+    except NOT_JSON:
         return False
     return True
 

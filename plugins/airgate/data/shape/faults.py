@@ -16,6 +16,7 @@ import pyarrow as pa
 from airgate.data.shape.arrowtypes import is_json_text, is_text
 from airgate.data.shape.halving import halve
 from airgate.data.shape.parsing import NO_OBJECT, RecordParser
+from airgate.policy.json_faults import NOT_JSON
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SHOWN = 80
@@ -65,7 +66,7 @@ def object_of(text: bytes) -> dict[str, msgspec.Raw] | None:
     """The members of a record, each as its text; None when it is no object in strict JSON."""
     try:
         return _OBJECT.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except NOT_JSON:
         return None
 
 

@@ -11,6 +11,7 @@ import pyarrow.json as pj
 
 from airgate.data.shape.arrowtypes import is_json_text, no_rows
 from airgate.data.shape.wiretypes import may_hold_floats, refuse_non_finite, to_schema, wire_schema
+from airgate.policy.json_faults import NOT_JSON
 
 BLOCK_BYTES = 1 << 20
 """The reader takes long text in blocks that stay in the processor's cache: a sixth faster (measured)."""
@@ -88,7 +89,7 @@ class RecordParser:
         """The records with their values for columns of JSON text turned into texts, which the reader can take."""
         try:
             records = _OBJECTS.decode(b"[" + b",".join(texts) + b"]")
-        except (msgspec.DecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             raise pa.ArrowInvalid(f"the record is not JSON: {error}") from None
         if len(records) != len(texts):
             raise pa.ArrowInvalid("a record must be a single JSON object")
@@ -120,7 +121,7 @@ def _refuse_other_than_values(texts: Sequence[msgspec.Raw | bytes]) -> None:
     """Refuse texts that are not one JSON value each; two broken ones could pass for others when read together."""
     try:
         values = _VALUES.decode(b"[" + b",".join(texts) + b"]")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise pa.ArrowInvalid(f"the record is not JSON: {error}") from None
     if list(map(bytes, values)) != list(map(bytes, texts)):
         raise pa.ArrowInvalid("a record must be a single JSON object")

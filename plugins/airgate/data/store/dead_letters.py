@@ -14,6 +14,7 @@ import airgate.data.store.masking as masking
 from airgate.data.store.manifest import FILE_NAME, File, Manifest
 from airgate.data.store.parts import DeadLetter
 from airgate.data.store.storage import Folder
+from airgate.policy.json_faults import NOT_JSON
 
 FILE_PATTERN = re.compile(r"dead-letters-\d{5,}\.jsonl")
 PURGED = "dead-letters-purged.json"
@@ -65,7 +66,7 @@ class DeadLetters:
             )
         try:
             return [msgspec.json.decode(line, type=DeadLetter) for line in content.splitlines()]
-        except msgspec.DecodeError as error:
+        except NOT_JSON as error:
             raise ValueError(f"{self.folder.uri}/{file.name} holds something else than dead letters: {error}") from None
 
 
@@ -106,7 +107,7 @@ def read_manifest(folder: Folder) -> Manifest:
     """
     try:
         return Manifest.from_json(msgspec.json.decode(folder.read(FILE_NAME)))
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise ValueError(f"{folder.uri}/{FILE_NAME} is not JSON: {error}") from None
 
 

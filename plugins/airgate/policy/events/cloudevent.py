@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 
 from airgate.policy.events.event import Event, NotAnEvent
+from airgate.policy.json_faults import NOT_JSON
 
 Mode = Literal["structured", "binary"]
 MODES: Final[tuple[Mode, ...]] = ("structured", "binary")
@@ -111,5 +112,5 @@ def _encoded(value: Any) -> bytes:
 def _decoded(body: bytes, what: str) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise NotAnEvent(f"{what} is no JSON: {error}") from None
