@@ -60,6 +60,8 @@ class Farm:
     over_after: int | None = 2
     stays_cancelling: bool = False
     """Whether a cancelled job goes on until ``settle``."""
+    forgets: bool = False
+    """Whether it knows nothing of a cancelled job."""
     retry_after: str = ""
     jobs: dict[str, Job] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -172,7 +174,7 @@ def farm() -> Iterator[Farm]:
             if path == "/jobs":
                 return 200, [{"id": job.id} for job in known.jobs.values() if job.key == query["key"][0]], {}
             job_or_none = known.jobs.get(path.split("/")[2])
-            if job_or_none is None:
+            if job_or_none is None or (known.forgets and job_or_none.state == "cancelled"):
                 return 404, {"error": "no such job"}, {}
             if self.command == "DELETE" and known.refuse_cancels > 0:
                 known.refuse_cancels -= 1

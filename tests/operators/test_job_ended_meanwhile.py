@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import Any
 
@@ -99,12 +98,20 @@ def test_others_leave_a_job_alone_that_another_task_waits_for(at: Farm, context:
     assert context["task_state_store"].get("airgate.job")["cancel"] is None
 
 
-def submitting(operator: Any, context: Any, at: Farm) -> threading.Thread:  # noqa: F811
-    """A try that waits for the answer to its submission."""
+def submitting(
+    operator: Any,
+    context: Any,
+    at: Farm,  # noqa: F811
+    ends: list[BaseException] | None = None,
+) -> threading.Thread:
+    """A try that waits for the answer to its submission, and says what it ended in."""
 
     def run() -> None:
-        with contextlib.suppress(BaseException):
+        try:
             operator.execute(context)
+        except BaseException as error:
+            if ends is not None:
+                ends.append(error)
 
     working = threading.Thread(target=run, daemon=True)
     working.start()

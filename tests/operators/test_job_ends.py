@@ -67,7 +67,7 @@ def test_a_job_of_another_task_is_left_alone(at: Farm, context: Any) -> None:  #
     assert at.only().cancels == 0
 
 
-def lost(context: Any, *, ago: float) -> None:
+def lost(context: Any, *, ago: float, ends: float | None = None) -> None:
     """As if a process had died between the submission and the handle."""
     store = context["task_state_store"]
     record = {
@@ -76,7 +76,7 @@ def lost(context: Any, *, ago: float) -> None:
         "settles_at": time.time() + 20 - ago,
         "handle": None,
         "started_at": None,
-        "ends": None,
+        "ends": ends,
         "max_tries": context["ti"].max_tries,
         "ending": False,
         "polls": 0,
@@ -198,3 +198,42 @@ def test_a_try_behind_the_jobs_time_submits_nothing(at: Farm, context: Any) -> N
         context["ti"].max_tries += 1  # a clear starts the time again
         deferred(task(timeout=60), context)
     assert len(at.jobs) == 2
+
+
+@pytest.mark.parametrize("find", [False, True])
+def test_a_try_behind_the_jobs_time_ends_what_an_earlier_one_has_submitted(
+    at: Farm,  # noqa: F811
+    context: Any,
+    find: bool,
+) -> None:
+    """The process died before it heard of its job."""
+    context["ti"].try_number = 1
+    protocol = FarmJob(WORK, can_find=find)
+    deferred(task(protocol=protocol), context)
+    lost(context, ago=60, ends=time.time() - 1)
+    with pytest.raises(DeadlineExceeded, match="the job that an earlier try had submitted was cancelled"):
+        task(protocol=protocol, timeout=60).execute(context)
+    with pytest.raises(DeadlineExceeded, match="nothing more is submitted"):
+        task(protocol=protocol, timeout=60).execute(context)
+    assert [job.state for job in at.jobs.values()] == ["cancelled"]
+    context["ti"].max_tries += 1
+    at.over_after = 1
+    assert through(task(protocol=protocol, timeout=60), context)["made"]["name"] == "render"
+    assert [job.state for job in at.jobs.values()] == ["cancelled", "succeeded"]
+
+
+def test_a_try_behind_the_jobs_time_finds_that_nothing_was_submitted(at: Farm, context: Any) -> None:  # noqa: F811
+    """A service that is sure of it is not sent anything."""
+    context["ti"].try_number = 1
+    lost(context, ago=60, ends=time.time() - 1)
+    with pytest.raises(DeadlineExceeded, match="nothing more is submitted"):
+        task(timeout=60).execute(context)
+    assert not at.jobs
+
+
+def test_a_try_behind_the_jobs_time_says_what_nobody_can_know(at: Farm, context: Any) -> None:  # noqa: F811
+    context["ti"].try_number = 1
+    lost(context, ago=60, ends=time.time() - 1)
+    with pytest.raises(OutcomeUnknown, match="may have submitted a job that nobody can find"):
+        task(protocol=FarmJob(WORK, header=False, can_find=False), timeout=60).execute(context)
+    assert not at.jobs

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferred
 
-from airgate.errors import JobFailed
+from airgate.errors import JobFailed, NotFound
+from airgate.hooks.failures import error_to_json
 from airgate.jobs.protocol import reference
 from airgate.operators import GatewayJobOperator
+from airgate.operators.job_record import JobRecord
 from tests.job_farm import Farm, FarmJob
 from tests.operators.test_job_ended_meanwhile import says, submitting
 from tests.operators.test_job_ends import until
-from tests.operators.test_job_operator import WORK, at, deferred, task, through  # noqa: F401
+from tests.operators.test_job_operator import WORK, at, deferred, event_of, task, through  # noqa: F401
 
 
 def tries(context: Any, number: int) -> Any:
@@ -197,6 +199,74 @@ def test_a_job_that_was_ended_too_late_gives_its_result_to_the_next_try(at: Farm
     assert len(at.jobs) == 1
 
 
+def test_a_job_that_ends_well_while_it_is_to_be_over_gives_its_result(at: Farm, context: Any) -> None:  # noqa: F811
+    """It was told to end with its process, and not by a clear."""
+    told_to_end(at, tries(context, 1))
+    at.only().state = "running"
+    at.over_after = 1
+    deferral = deferred(task(), tries(context, 2))
+    at.only().state = "succeeded"
+    assert task().resume(context, event_of(deferral))["made"]["name"] == "render"
+    assert len(at.jobs) == 1
+
+
+def test_a_clear_wants_another_job_even_so(at: Farm, context: Any) -> None:  # noqa: F811
+    told_to_end(at, tries(context, 1))
+    at.only().state = "running"
+    context["ti"].max_tries += 3
+    deferral = deferred(task(), context)
+    at.only().state = "succeeded"
+    with pytest.raises(TaskDeferred):
+        task().resume(context, event_of(deferral))
+    assert len(at.jobs) == 2
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_process_that_is_told_to_end_needs_no_other_poll(at: Farm, context: Any, forgets: bool) -> None:  # noqa: F811
+    """The service may ask for long pauses, and may know nothing of a job that it has cancelled."""
+    at.forgets, ends = forgets, []
+    with waiting(at, tries(context, 1), ends, poll_interval=(0.1, 600)) as operator:
+        at.retry_after = "600"
+        looks = at.only().looks
+        until(lambda: at.only().looks > looks)
+        time.sleep(0.2)  # it waits for the next one now
+        operator.on_kill()
+        until(lambda: bool(ends))
+    [error] = ends
+    assert isinstance(error, JobFailed)
+    assert error.retryable
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_try_that_goes_on_behind_its_own_end_asks_for_another(at: Farm, context: Any, forgets: bool) -> None:  # noqa: F811
+    """Its process was told to end in the moment in which it gave the worker back."""
+    at.over_after, at.forgets = None, forgets
+    deferral = deferred(task(), tries(context, 1))
+    record = JobRecord.load(context)
+    record.ended, record.started_at = True, time.time() - 60
+    record.save(context)
+    at.only().state = "cancelled"
+    event = {"error": error_to_json(NotFound("no such job"))} if forgets else event_of(deferral)
+    with pytest.raises(JobFailed, match="told to end") as caught:
+        task().resume(context, event)
+    assert caught.value.retryable
+    at.over_after = 1
+    assert through(task(), tries(context, 2))["made"]["name"] == "render"
+    assert [job.state for job in at.jobs.values()] == ["cancelled", "succeeded"]
+
+
+def test_a_failure_of_its_own_is_none_of_the_process(at: Farm, context: Any) -> None:  # noqa: F811
+    """A process that is told to end, but could not end its job, waits for it and tells how it ended."""
+    ends: list[BaseException] = []
+    with waiting(at, tries(context, 1), ends) as operator:
+        at.refuse_cancels = 100
+        operator.on_kill()
+        at.only().state = "failed"
+        until(lambda: bool(ends))
+    [error] = ends
+    assert "told to end" not in str(error)
+
+
 def test_a_job_that_does_not_end_at_once_is_waited_for_by_the_next_try(at: Farm, context: Any) -> None:  # noqa: F811
     told_to_end(at, tries(context, 1))
     at.only().state = "running"
@@ -209,12 +279,16 @@ def test_a_try_after_one_that_was_told_to_end_while_it_submitted_submits_another
     says(context, "running")
     answers = at.hold = threading.Event()
     operator = task()
-    working = submitting(operator, tries(context, 1), at)
+    ends: list[BaseException] = []
+    working = submitting(operator, tries(context, 1), at, ends)
     try:
         operator.on_kill()
     finally:
         answers.set()
         working.join(20)
+    [error] = ends
+    assert isinstance(error, JobFailed)  # and no deferral
+    assert error.retryable
     at.over_after = 1
     through(task(), tries(context, 2))
     assert [job.state for job in at.jobs.values()] == ["cancelled", "succeeded"]

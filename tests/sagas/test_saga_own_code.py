@@ -13,11 +13,13 @@ from airflow.sdk import BaseOperator, BaseSensorOperator, task
 
 from airgate.hooks import Call, GatewayHook
 from airgate.operators import GatewayJobOperator, GatewayOperator
+from airgate.sagas import current_effect
 from airgate.triggers.wait import WaitTrigger
 from tests.job_farm import FarmJob, farm
 from tests.sagas.charges import DECLINED, FOUND, NOTHING, REFUND, charge, order_dag
 from tests.sagas.conftest import Payments, connect
 from tests.sagas.saga_run import SagaRun
+from tests.scripted_server import Answer, ScriptedServer
 
 RUN = "{{ run_id }}"
 BY_ORDER: dict[str, Any] = {
@@ -74,6 +76,101 @@ def test_code_without_keys_runs_again_where_nothing_is_found(payments: Payments)
     run = SagaRun.asked_for(order_dag(define, honours_keys=False)).go()
     assert run.view()["state"] == "completed"
     assert (len(tries), payments.effects) == (2, 1)
+
+
+def test_a_try_that_could_not_be_started_at_first_is_not_the_one_before(payments: Payments) -> None:
+    """Airflow sends a try back whose DAG is missing on its worker, as it does a sensor between two looks."""
+    payments.misbehave(honours_keys=False)
+    tries: list[str] = []
+    run = SagaRun.asked_for(
+        order_dag(
+            lambda order: order.step("code", posting(payments, tries), undo=REFUND, **BY_ORDER), honours_keys=False
+        )
+    )
+    run.go(lambda run: sent_back(run, "order.code") if len(tries) == 1 else None)
+    assert run.view()["state"] == "completed"
+    assert (len(tries), payments.effects) == (1, 1)
+
+
+def sent_back(run: SagaRun, task_id: str) -> None:
+    """Note that the try which comes next was started before, and sent back."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.sdk import timezone
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    now = timezone.utcnow()
+    with create_session() as session:
+        ti = session.scalar(
+            select(TaskInstance).where(TaskInstance.run_id == run.run_id, TaskInstance.task_id == task_id)
+        )
+        if ti.state == "up_for_retry":
+            session.add(TaskReschedule(ti.id, now, now, now))
+
+
+def test_a_write_with_a_name_goes_again_where_nothing_is_found(
+    payments: Payments, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first try remembers of it is over, as the service was asked."""
+    server.answers = [Answer(hang_up=True)]
+    silent = {"conn_type": "gateway", "host": f"http://127.0.0.1:{server.port}", "extra": {"attempts": 1}}
+    monkeypatch.setenv("AIRFLOW_CONN_SILENT", json.dumps(silent))
+    tries: list[str] = []
+
+    @task(task_id="code", **TRIED)
+    def code(order: str) -> Any:
+        tries.append(order)
+        # The first one's request leaves, and nothing comes of it.
+        conn_id = "gateway_default" if len(tries) > 1 else "silent"
+        with GatewayHook(conn_id) as hook:
+            return hook.call("POST", "/charges", json={**CHARGED, "order": order}, name="fee").json()
+
+    def define(order: Any) -> None:
+        order.step("code", code(RUN), undo=REFUND, **BY_ORDER)
+
+    run = SagaRun.asked_for(order_dag(define, honours_keys=False)).go()
+    assert run.view()["state"] == "completed"
+    assert (len(tries), payments.effects) == (2, 1)
+
+
+@pytest.mark.parametrize("own", ["function", "operator"])
+def test_an_undo_of_own_code_whose_answer_is_lost_is_sent_again(
+    payments: Payments, monkeypatch: pytest.MonkeyPatch, own: str
+) -> None:
+    """Although nobody honours its key: undoing twice does no harm."""
+    connect(monkeypatch, payments.service.url, idempotency="sent")
+    patient: dict[str, Any] = {"retries": 2, "retry_delay": NOTHING}
+
+    @task(task_id="undo_charge", **patient)
+    def refund() -> None:
+        with GatewayHook() as hook:
+            hook.call("POST", "/charges/{id}/refund", path_params={"id": current_effect().result["id"]})
+
+    def define(order: Any) -> None:
+        path = "/charges/{{ task_instance.xcom_pull(task_ids='order.charge')['id'] }}/refund"
+        if own == "function":
+            undo = refund()
+        else:
+            undo = GatewayOperator(task_id="undo_charge", method="POST", path=path, **patient)
+        order.step("charge", charge(), undo=undo, lookup=FOUND["lookup"])
+        order.step("decline", DECLINED, undo=False)
+
+    run = SagaRun.asked_for(order_dag(define))
+    lost: list[str] = []
+
+    def lose_the_answer(run: SagaRun) -> None:
+        if run.states()["undo_charge"] in {"up_for_retry", "success"}:
+            payments.behave()
+        elif run.states()["decide"] == "success" and not lost:
+            lost.append("it")
+            payments.misbehave(failed_after=1)
+
+    run.go(lose_the_answer)
+    assert lost
+    assert run.tries("undo_charge") > 1
+    assert run.view()["state"] == "compensated", run.view()
+    assert payments.net == 0
 
 
 @pytest.mark.parametrize("connection", ["sent", "honoured"])

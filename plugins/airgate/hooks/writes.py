@@ -19,6 +19,8 @@ _VERSION = 1
 
 EPOCH_KEY = "airgate_epoch"
 """Name in the task's context of the epoch that its calls belong to when they name none: that of the task's saga."""
+ANEW_KEY = "airgate_anew"
+"""Name in the task's context of whether its writes go as if for the first time, whatever earlier tries have sent."""
 
 
 class Write:
@@ -61,6 +63,7 @@ class Write:
         self._slot = _slot(name, epoch)
         self._max_tries = ti.max_tries
         self._streamed = streamed
+        self._anew = bool(context.get(ANEW_KEY)) and not self.relied
         self.in_doubt = False
         """Whether an earlier try may have sent it."""
 
@@ -78,7 +81,7 @@ class Write:
         """
         if self._store is None:
             return
-        earlier = self._store.get(self._slot)
+        earlier = None if self._anew else self._store.get(self._slot)
         if earlier is not None and earlier["key"] is not None and earlier["key"] == self.key:
             different = Fingerprint.from_json(earlier["fingerprint"]).differences(self._fingerprint)
             if different:

@@ -125,8 +125,9 @@ class JobSubmission:
         """The job of a submission whose answer will not be heard; None where nothing was sent or nobody can tell.
 
         Args:
-            repeat: Whether it is submitted once more where the service makes one job of a key: the answer names the
-                job, and the first submission, should it arrive later, makes no other.
+            repeat: Whether it is submitted once more where the service makes one job of a key, unless it is sure that
+                there is none: the answer names the job, and the first submission, should it arrive later, makes no
+                other.
 
         Raises:
             GatewayError: The typed error of what came instead.
@@ -134,10 +135,13 @@ class JobSubmission:
         if self.record.settles_at is None:
             return None
         key = self.record.key(self.context, self.options.epoch)
-        handle = look(self.hook, self.protocol.find(key)) if self.protocol.finds else None
-        if handle is None and repeat and self.protocol.unique:
+        if self.protocol.finds:
+            handle = look(self.hook, self.protocol.find(key))
+            if handle is not None or clock.now() >= self.record.settles_at:
+                return handle
+        if repeat and self.protocol.unique:
             return repeat_submission(self.hook, self._submitted().submit(key), key)
-        return handle
+        return None
 
     def _expect_arrivals(self) -> None:
         """A submission is about to leave, and what may repeat it does so until the call's deadline."""

@@ -22,11 +22,13 @@ from airgate.operators.job_options import JobOptions
 from airgate.operators.job_record import JobRecord
 from airgate.operators.job_submission import JobSubmission
 from airgate.operators.patience import Patience
-from airgate.policy.errors import DeadlineExceeded, GatewayError, JobFailed, NotFound
+from airgate.policy.errors import DeadlineExceeded, GatewayError, JobFailed, NotFound, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
 _CANCEL_SECONDS = 20.0
+_HEARS = 1.0
+"""Seconds within which a process that waits notices that it was told to end."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class JobTask:
     """Whether the service's call ended the wait, and not a poll."""
     cancelled: bool = False
     told_to_end: bool = False
-    """Whether Airflow has told this process to end, and it ends its job."""
+    """Whether Airflow has told this process to end, and it is to end its job."""
 
     # -- a try begins ---------------------------------------------------------------------------------------------
 
@@ -93,13 +95,12 @@ class JobTask:
             if (cleared or record.ended) and self._cancels:
                 log.info("job %s: still runs, and was to be ended; another one is submitted behind it", handle.id)
                 self._cancel(handle)
-                record.ending = True
+                record.ending, record.ended = True, record.ended and not cleared
             else:
                 log.info("job %s: goes on, this try waits for it", handle.id)
             record.save(self.context)
             return None
-        for_nothing = record.ended and status.state is not JobState.SUCCEEDED
-        if ours and (cleared or record.reported or for_nothing):
+        if ours and (cleared or record.reported or self._for_nothing(status)):
             self._another(str(status))
             return None
         return status
@@ -111,11 +112,21 @@ class JobTask:
         self._submit(resumed=False)
 
     def _submit(self, *, resumed: bool) -> None:
-        ends, options = self.record.ends, self.options
+        ends = self.record.ends
         if ends is not None and clock.now() >= ends:
-            raise DeadlineExceeded(f"not over within {options.timeout:g} s, so nothing more is submitted")
+            self._too_late()
         self._submission.submit(resumed=resumed)
         self._unless_ended()
+
+    def _too_late(self) -> NoReturn:
+        """End the task, and the job that an earlier try may have submitted without hearing of it."""
+        said = f"not over within {self.options.timeout:g} s, so nothing more is submitted"
+        if self.record.settles_at is not None:
+            if not (self.protocol.unique or self.protocol.finds):
+                raise OutcomeUnknown(f"{said}; an earlier try may have submitted a job that nobody can find")
+            if self.cancel(thorough=True):
+                said += "; the job that an earlier try had submitted was cancelled"
+        raise DeadlineExceeded(said)
 
     def _unless_ended(self) -> None:
         """Go on unless somebody has ended the task meanwhile: Airflow would refuse its deferral, and tell nobody.
@@ -129,6 +140,7 @@ class JobTask:
     # -- waiting --------------------------------------------------------------------------------------------------
 
     def _go_on(self) -> Any:
+        self._unless_told_to_end()
         if not self.options.wait and not self.record.ending:
             return self._handle.to_json()
         if self.options.deferrable:
@@ -174,13 +186,14 @@ class JobTask:
                 default=None,
             )
             pause = self.options.pace.interval(record.waited, asked, random.random())  # noqa: S311
-            clock.sleep(pause if ends is None else max(0.0, min(pause, ends - clock.now())))
+            self._pause(pause if ends is None else min(pause, ends - clock.now()))
+            self._unless_told_to_end()
             record.polls += 1
             asked = None
             try:
                 status = self._status(handle)
             except GatewayError as error:
-                if isinstance(error, NotFound) and (record.ending or record.waited >= SETTLING):
+                if isinstance(error, NotFound) and (self._was_to_end or record.waited >= SETTLING):
                     return self._gone(error)
                 if not (error.retryable or isinstance(error, NotFound)) and error.status:
                     self._fail(error)
@@ -195,6 +208,12 @@ class JobTask:
                     return self._over(status)
             if ends is not None and clock.now() >= ends:
                 self._time_out("total" if ends == record.ends else "stall", last)
+
+    def _pause(self, seconds: float) -> None:
+        """Let the time pass until the next poll; a process that is told to end has not much of it."""
+        until = clock.now() + seconds
+        while (left := until - clock.now()) > 0 and not self._ended_with_us:
+            clock.sleep(min(left, _HEARS))
 
     def _stalls(self, moved: float) -> float | None:
         return None if self.options.stall is None else moved + self.options.stall
@@ -211,11 +230,12 @@ class JobTask:
 
     def _over(self, status: JobStatus) -> Any:
         record = self.record
-        if self.told_to_end and status.state is not JobState.SUCCEEDED:
-            raise JobFailed(f"job {self._handle.id}: ended with this process, which was told to end", retryable=True)
-        if record.ending:
+        for_nothing = self._for_nothing(status)
+        if record.ending and (for_nothing or not record.ended):
             self._another(str(status))
             return self._go_on()
+        if for_nothing:
+            raise self._ended_with_a_process()
         record.over = True
         record.save(self.context)
         how = ", called back" if self.called_back else ""
@@ -232,7 +252,7 @@ class JobTask:
 
     def _gone(self, error: NotFound) -> Any:
         """The service no longer knows the job: some do that to one that is cancelled."""
-        if self.record.ending:
+        if self._was_to_end:
             return self._over(JobStatus(JobState.CANCELLED, message="gone"))
         raise JobFailed(f"the service no longer knows job {self._handle.id}: {error.reason}") from error
 
@@ -254,24 +274,24 @@ class JobTask:
         self._summarize(JobStatus(JobState.CANCELLED if cancelled else JobState.RUNNING, message=spent))
         raise DeadlineExceeded(f"job {handle.id}: {spent} (last seen: {last}); it was {left}")
 
-    def cancel(self, *, told: bool = False) -> bool:
+    def cancel(self, *, thorough: bool = False) -> bool:
         """End the job if it is ours and may be ended, and tell whether; what goes wrong is logged.
 
         Args:
-            told: Whether this process is told to end: a submission that is under way is sent once more to learn its
-                job, and the next try learns that the job was ended.
+            thorough: Whether a submission whose answer was not heard is sent once more to learn its job, and whoever
+                comes next is to learn that the job was ended.
         """
         if self.cancelled or not self._cancels or self.record.over:
             return self.cancelled
         try:
-            handle = self.record.handle or self._submission.trace(repeat=told)
+            handle = self.record.handle or self._submission.trace(repeat=thorough)
             if handle is not None:
                 self._cancel(handle)
         except Exception as error:
             log.warning("the job could not be cancelled: %s", error)
             return False
         self.cancelled = handle is not None
-        if handle is not None and told:
+        if handle is not None and thorough:
             self._note_end(handle)
         return self.cancelled
 
@@ -303,9 +323,37 @@ class JobTask:
         # Over connections of its own: those of this task are in use in another thread, maybe to submit.
         hook = GatewayHook(self.hook.gateway_conn_id)
         hook.gateway = self.hook.gateway
-        self.told_to_end = True
+        self.told_to_end = self._cancels
         with hook:
-            self.cancelled = dataclasses.replace(self, hook=hook).cancel(told=True)
+            self.cancelled = dataclasses.replace(self, hook=hook).cancel(thorough=True)
+
+    def _unless_told_to_end(self) -> None:
+        """Go on unless this process was told to end, and has ended its job: the next try sees to it.
+
+        Raises:
+            JobFailed: It was.
+        """
+        if self._ended_with_us:
+            raise self._ended_with_a_process()
+
+    def _ended_with_a_process(self) -> JobFailed:
+        return JobFailed(f"job {self._handle.id}: ended with a process that was told to end", retryable=True)
+
+    @property
+    def _ended_with_us(self) -> bool:
+        return self.told_to_end and self.record.ended
+
+    def _for_nothing(self, status: JobStatus) -> bool:
+        """Whether the job ended with a process that was told to end, and so tells nothing of its work."""
+        if self.record.ended:
+            return status.state is not JobState.SUCCEEDED
+        # It may have been heard by the service alone.
+        return self.told_to_end and status.state is JobState.CANCELLED
+
+    @property
+    def _was_to_end(self) -> bool:
+        """Whether the service was asked to end the job, which some then know no more."""
+        return self.record.ending or self.record.ended or self.told_to_end
 
     def _cancel(self, handle: JobHandle) -> None:
         end(self.hook, self.protocol.cancel(handle), deadline=clock.now() + _CANCEL_SECONDS)

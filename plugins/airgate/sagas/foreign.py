@@ -10,11 +10,12 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, D
 
 from airgate.client import clock
 from airgate.hooks.gateway import GatewayHook
-from airgate.hooks.writes import EPOCH_KEY, forget_write
+from airgate.hooks.writes import ANEW_KEY, EPOCH_KEY
+from airgate.operators.gateway import GatewayOperator
 from airgate.policy.errors import GatewayError, OutcomeUnknown
-from airgate.policy.saga.effects import Done, LookUp, NothingToUndo, Now, Program, Question, Read, Wait, Write
+from airgate.policy.saga.effects import Done, LookUp, NothingToUndo, Question, Wait
 from airgate.policy.saga.entries import current_epoch
-from airgate.policy.saga.forward import Started, finish, start
+from airgate.policy.saga.forward import Started, finish, going_on, start
 from airgate.policy.saga.undoing import effect_to_undo, note_undone
 from airgate.sagas.asking import ask_service
 from airgate.sagas.driving import Acts, carry_out
@@ -55,7 +56,9 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
 
     def before(context: Any) -> None:
         journal = wiring.journal(context["ti"])
-        started = _gone_on_with(context, name, settles_in, journal)
+        started = None
+        if _goes_on(context):
+            started = carry_out(going_on(name, settles_in, _try_of(context)), journal)
         if started is None:
             started = _begun(wiring, name, settles_in, honours, context, journal)
         context[_STARTED] = started
@@ -75,30 +78,18 @@ def make_step(wiring: Wiring, name: str, operator: BaseOperator, settles_in: flo
     _wrap(operator, before, after)
 
 
-def _gone_on_with(context: Any, name: str, settles_in: float, journal: XComJournal) -> Started | Done | None:
-    """What this very try began before it gave its worker back, None where it begins now.
+def _goes_on(context: Any) -> bool:
+    """Whether Airflow has called this try before; it does so each time that a task goes on after a wait.
 
-    Airflow calls what stands in front of a task's code each time that it goes on.
+    It also sends a try back that it could not even start, so this does not say that any of its code has run.
     """
     server = getattr(context["ti"], "_ti_context_from_server", None)  # no word of it is in the context
-    if not (getattr(server, "next_method", None) or context.get("task_reschedule_count")):
-        return None
-    return carry_out(_going_on(name, settles_in), journal)
+    return bool(getattr(server, "next_method", None) or context.get("task_reschedule_count"))
 
 
-def _going_on(name: str, settles_in: float) -> Program[Started | Done | None]:
-    epoch = yield from current_epoch()
-    done = yield Read(epoch.of(name, "done"))
-    if done is not None:
-        return Done(done["result"])
-    sent = yield Read(epoch.of(name, "sent"))
-    if sent is None:
-        return None
-    now = yield Now()
-    why = "it went on after a wait, and what came of it was not recorded"
-    lost = {"at": now, "of": sent["at"], "settles_at": now + settles_in, "why": why}
-    yield Write(epoch.of(name, "lost"), lost)
-    return Started(epoch, name, sent["at"], again=True)
+def _try_of(context: Any) -> str:
+    """What is the same each time that Airflow calls a try, and another one for each."""
+    return str(context["ti"].id)
 
 
 def _begun(
@@ -110,7 +101,7 @@ def _begun(
         AirflowFailException: It may not, and no other try may either.
     """
     again = may_run_again(context, honours, wiring.steps[name].conn_id)
-    program = start(wiring.plan, name, settles_in, repeatable=again)
+    program = start(wiring.plan, name, settles_in, repeatable=again, by=_try_of(context))
     try:
         started = carry_out(program, journal, _acts(wiring, name, context))
     except GatewayError as error:
@@ -121,8 +112,7 @@ def _begun(
         # An operator that is not ours has no policy that would keep it from trying in vain.
         raise AirflowFailException(f"{error}{said}") from error
     if isinstance(started, Started) and started.again and not again:
-        # The service was asked, and it did not happen.
-        forget_write(context, context["ti"].task_id, str(started.epoch.number))
+        context[ANEW_KEY] = True  # the service was asked, and it did not happen
     return started
 
 
@@ -156,7 +146,12 @@ def _end_with(context: Any, result: Any) -> NoReturn:
 
 
 def make_undo(wiring: Wiring, name: str, operator: BaseOperator) -> None:
-    """Let an operator run only when there is something to undo, and write that it did."""
+    """Let an operator run only when there is something to undo, and write that it did.
+
+    An undo does no harm when it is done twice, so one whose answer was lost is sent again.
+    """
+    if isinstance(operator, GatewayOperator) and operator.idempotency_key is None:
+        operator.idempotency_key = True
 
     def before(context: Any) -> None:
         ti, acts = context["ti"], _acts(wiring, name, context)
@@ -166,6 +161,7 @@ def make_undo(wiring: Wiring, name: str, operator: BaseOperator) -> None:
             raise AirflowSkipException(f"step {name}: {nothing}") from None
         context[CONTEXT_KEY] = wiring.effect(ti, name, found.epoch.number, found.result)
         context[EPOCH_KEY] = str(found.epoch.number)
+        context[ANEW_KEY] = not _goes_on(context)
 
     def after(context: Any, result: Any = None) -> None:
         journal = wiring.journal(context["ti"])

@@ -25,7 +25,7 @@ class Started:
 
 
 def start(
-    plan: Plan, name: str, settles_in: float, *, resumed: bool = False, repeatable: bool = True
+    plan: Plan, name: str, settles_in: float, *, resumed: bool = False, repeatable: bool = True, by: str = ""
 ) -> Program[Started | Done]:
     """Get the word that a step may be sent, or what an earlier try did.
 
@@ -40,6 +40,7 @@ def start(
         resumed: Whether the same try goes on after a wait that it spent outside of the worker.
         repeatable: Whether sending it twice does no harm, as the service honours its key. Otherwise it is sent a second
             time only after a look-up, once nothing of the first time can arrive any more.
+        by: What tells this try from others when it goes on after a wait, see ``going_on``; empty where nothing does.
 
     Raises:
         SagaClosed: The saga goes no further forward.
@@ -64,7 +65,7 @@ def start(
         now = yield Now()
     earlier = yield Read(epoch.of(name, "sent"))
     first_at = now if earlier is None else earlier["first_at"]
-    sent = {"at": now, "first_at": first_at, "settles_at": now + settles_in}
+    sent = {"at": now, "first_at": first_at, "settles_at": now + settles_in, "by": by}
     yield Write(epoch.of(name, "sent"), sent)
     # What is repeatable may have been sent before a wait.
     other = (repeatable or not resumed) if earlier is not None else not (yield from _is_first(name, epoch, now))
@@ -72,6 +73,31 @@ def start(
         yield Write(epoch.of(name, "again"), {"at": now})
     yield from _check_open(name, epoch, fenced=fenced)
     return Started(epoch, name, now, other or earlier is not None)
+
+
+def going_on(name: str, settles_in: float, by: str) -> Program[Started | Done | None]:
+    """Find what a try began before it gave its worker back.
+
+    Args:
+        name: The step's.
+        settles_in: Seconds until nothing that it sends from now on can arrive any more.
+        by: What it gave to ``start``.
+
+    Returns:
+        None when it has not begun, whatever tries before it have done.
+    """
+    epoch = yield from current_epoch()
+    done = yield Read(epoch.of(name, "done"))
+    if done is not None:
+        return Done(done["result"])
+    sent = yield Read(epoch.of(name, "sent"))
+    if sent is None or sent["by"] != by:
+        return None
+    now = yield Now()
+    why = "it went on after a wait, and what came of it was not recorded"
+    lost = {"at": now, "of": sent["at"], "settles_at": now + settles_in, "why": why}
+    yield Write(epoch.of(name, "lost"), lost)
+    return Started(epoch, name, sent["at"], again=True)
 
 
 def _is_first(name: str, epoch: Epoch, at: float) -> Program[bool]:
