@@ -74,6 +74,17 @@ def test_a_text_with_a_zero_character_is_refused(opened: Opened) -> None:
     assert opened.query(f"SELECT count(*) FROM {LEDGER}") == [(0,)]
 
 
+@pytest.mark.parametrize(("allowed", "within"), [("4MB", "64MB"), ("128MB", "128MB")])
+def test_a_load_has_room_for_its_joins(postgres_uri: str, allowed: str, within: str) -> None:
+    """For its own transaction, and never less than the database allows."""
+    setting = "SELECT current_setting('work_mem')"
+    with open_postgres(postgres_uri) as warehouse:
+        warehouse.query(f"SET work_mem = '{allowed}'")
+        with warehouse.dialect.transaction():
+            assert warehouse.query(setting) == [(within,)]
+        assert warehouse.query(setting) == [(allowed,)]
+
+
 def test_a_load_that_waits_too_long_says_so(postgres_uri: str) -> None:
     """Another load, or any other writer, holds the table: the wait has an end, and nothing was loaded."""
     rows = pa.table({"id": [1]})

@@ -55,6 +55,11 @@ _HOLDS = {
 _PARSED = {"json", "jsonb", "uuid"}
 """Types that text is cast to; they refuse a text that is none."""
 
+_ROOM = """
+SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('64MB')
+"""
+"""For this transaction: with the 4 MB that a database has by default, the joins of a merge go through files."""
+
 _REFUSALS = re.compile(r"22...|23...|P0001")
 """SQLSTATE: a value out of range, a constraint, an exception that a trigger raised."""
 
@@ -110,6 +115,7 @@ class Postgres:
         self.query("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
             self.query("SET CONSTRAINTS ALL IMMEDIATE")  # a deferred one would refuse no row but the commit
+            self.query(_ROOM)
             yield
             self.query("COMMIT")
         except BaseException:
